@@ -1,0 +1,93 @@
+// Package function defines what a phase of a blueprint can call: a function is one value, made by Define from a
+// Go function over two structs. Its schema, the decoding of its arguments, its documentation and its static checks all
+// come from the structs' fields.
+//
+// # Errors
+//
+// A function that fails in a way that trying again cannot mend wraps its error with Permanent.
+//
+// # Concurrency
+//
+// A Func keeps no state; one value serves any number of runs at once.
+package function
+
+import (
+	"context"
+	"errors"
+)
+
+// Outputs are the results of a phase, by name. Values are strings, numbers, booleans, lists and maps of them.
+type Outputs map[string]any
+
+// Replay says what may be done with an attempt whose outcome is unknown because the host died.
+type Replay int
+
+// Replay policies.
+const (
+	// Once stops: the engine reports an unknown outcome and does not call the function again. It is the zero value,
+	// because it is the only safe guess.
+	Once Replay = iota
+	// Idempotent runs the function again: twice is as good as once.
+	Idempotent
+	// Adopt runs the function again with Call.Resumed set: it finds what the earlier attempt made by its name and carries on.
+	Adopt
+)
+
+// String is "once", "idempotent" or "adopt".
+func (r Replay) String() string {
+	switch r {
+	case Idempotent:
+		return "idempotent"
+	case Adopt:
+		return "adopt"
+	default:
+		return "once"
+	}
+}
+
+// DefaultVersion is the version of a function that names none.
+const DefaultVersion = "v0.0.0"
+
+// Options of a function. Nil and zero are ready to use.
+type Options struct {
+	// Version is a semantic version. Default DefaultVersion.
+	Version string
+	// Replay is what may be done after a crash. Default Once.
+	Replay Replay
+	// Deprecated says what to use instead. Default "": not deprecated.
+	Deprecated string
+	// Check looks for mistakes that a field alone cannot show ("one of pod and volumes"), before anything is
+	// rendered: a value may be a template text. It must not touch anything. Default none.
+	Check func(args map[string]any) []Problem
+	// Example is a phase of a blueprint in YAML, for the documentation; it must lint clean. Default none.
+	Example string
+}
+
+// Problem is a mistake in the arguments of a phase.
+type Problem struct {
+	// Path leads from the arguments to the value: "conditions.anyOf[0].condition". Empty for the phase itself.
+	Path string
+	// Message says what is wrong and what would be right.
+	Message string
+}
+
+// Func is a function that phases can call. Define and Declare make it.
+type Func struct {
+	schema Schema
+	check  func(map[string]any) []Problem
+	decode func(args map[string]any) (any, error)
+	run    func(ctx context.Context, call *Call, args map[string]any) (Outputs, error)
+	err    error
+}
+
+// Name is the name phases use, in its exact case.
+func (f Func) Name() string { return f.schema.Name }
+
+// Schema describes the function. The caller must not change it.
+func (f Func) Schema() Schema { return f.schema }
+
+// Runnable is false for a function that is only declared: it can be linted, not run.
+func (f Func) Runnable() bool { return f.run != nil }
+
+// ErrDeclared means that a function is known by its schema alone.
+var ErrDeclared = errors.New("the function is declared but not built in")
