@@ -2,7 +2,14 @@
 // memory, with an allow-listed set of functions.
 package template
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	text "text/template"
+	"time"
+
+	"github.com/Masterminds/sprig/v3"
+)
 
 // Env is what templates can call and how far they may go. Nil and zero are ready to use. It is immutable.
 type Env struct {
@@ -17,13 +24,28 @@ type Env struct {
 }
 
 // Template is one compiled text. It is safe for concurrent use.
-type Template struct{}
+type Template struct {
+	name, text string
+	tmpl       *text.Template
+}
 
 // Compile parses a text. Name says where it stands, for errors: "actions.backup.phases[0].args.command[2]".
-func (e *Env) Compile(name, text string) (*Template, error) { return &Template{}, nil }
+func (e *Env) Compile(name, source string) (*Template, error) {
+	t, err := text.New(name).Option("missingkey=error").Funcs(sprig.HermeticTxtFuncMap()).Funcs(sprig.TxtFuncMap()).Parse(source)
+	if err != nil {
+		return nil, &Error{Name: name, Err: fmt.Errorf("%w: %w", ErrSyntax, err)}
+	}
+	return &Template{name: name, text: source, tmpl: t}, nil
+}
 
 // Render executes the template. Data is *Params for everything in a blueprint; Wait's conditions use other data.
-func (t *Template) Render(data any) (string, error) { return "", nil }
+func (t *Template) Render(data any) (string, error) {
+	var b strings.Builder
+	if err := t.tmpl.Execute(&b, data); err != nil {
+		return "", &Error{Name: t.name, Err: err}
+	}
+	return b.String(), nil
+}
 
 // References lists every field path of the root that the template can read, in order of appearance.
 func (t *Template) References() []Reference { return nil }
@@ -46,17 +68,5 @@ type Reference struct {
 	Line, Column int
 }
 
-// Value is a compiled tree of maps, lists and scalars whose strings are templates.
-type Value struct{}
-
-// CompileValue compiles every string of v, map keys included, the keys of the outermost map not. Raw tells which paths
-// ("conditions.anyOf[0].condition", list positions as [n]) are left as they are; nil for none. All faults are reported, joined.
-func (e *Env) CompileValue(name string, v any, raw func(path string) bool) (*Value, error) {
-	return &Value{}, nil
-}
-
-// Render returns a new tree of map[string]any, []any and scalars: strings rendered, all else unchanged, nulls included.
-func (v *Value) Render(data any) (any, error) { return nil, nil }
-
-// Walk calls f for every template in the tree, in the order of the document, with the path where it stands. A key's path ends in "[key]".
-func (v *Value) Walk(f func(path string, t *Template)) {}
+// CheckPath says whether a static path exists in the types of Params.
+func CheckPath(path []string) error { return nil }
