@@ -1,0 +1,23 @@
+# Each target is one command that works by hand too; make help lists them.
+.PHONY: test lint e2e bench generate verify help
+
+test:     ## run the tests: offline, no cluster, no services
+	go test -race -shuffle=on ./...
+
+lint:     ## run the linters at their pinned version
+	go tool -modfile=internal/tools/go.mod golangci-lint run
+
+e2e:      ## run the long tests: crash, cancel, full disk, a 4 GiB stream
+	go test -tags e2e -p 1 -timeout 45m ./...
+
+bench:    ## measure every promise about speed or memory, one line each
+	bash .ci/bench
+
+generate: ## write docs/functions.md anew
+	go run ./internal/gendocs
+
+verify:   ## check format, linters, generated files and modules, then test
+	bash .ci/run verify
+
+help:     ## list the targets
+	@grep -E '^[a-z0-9]+: +## ' $(MAKEFILE_LIST) | sed -E 's/: +## /\t/' | expand -t 12

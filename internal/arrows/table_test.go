@@ -1,0 +1,55 @@
+package arrows
+
+// table lists every package with those of our packages it may import; "*" stands for one path element. Test files are
+// free. The packages in tops may import anything, and nothing else may import them.
+var table = map[string][]string{
+	"template":  {},
+	"function":  {},
+	"snapshot":  {},
+	"location":  {},
+	"cluster":   {},
+	"blueprint": {"function", "template"},
+	"engine":    {"blueprint", "function", "template"},
+
+	"cluster/kubecluster":  {"cluster"},
+	"cluster/localcluster": {"cluster"},
+
+	"function/functiontest": {"function"},
+	"function/kube":         {"function", "cluster", "template"},
+	"function/data":         {"function", "location", "location/repository", "cluster"},
+	"function/volume":       {"function", "snapshot"},
+	"function/rds":          {"function", "location", "cluster"},
+
+	"location/file":         {"location"},
+	"location/locationtest": {"location"},
+	"location/repository":   {"location"},
+
+	"snapshot/snapshottest": {"snapshot"},
+	"snapshot/memsnap":      {"snapshot"},
+	"snapshot/csi":          {"snapshot"},
+
+	"template/kubedata": {"template", "cluster"},
+
+	"internal/agent":  {"location", "location/*", "cluster"},
+	"internal/arrows": {},
+	"internal/readme": {},
+}
+
+// tops put the other packages together.
+var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs"}
+
+// core is what an embedder always links. Through any depth it reaches none of heavy.
+var core = []string{"template", "function", "location", "snapshot", "blueprint", "engine", "cluster"}
+
+// heavy lists import paths, each with everything below it. What exempt needs by itself does not count.
+var heavy = []string{
+	"testing",
+	"k8s.io/client-go",
+	"github.com/aws",
+	"github.com/Azure",
+	"cloud.google.com",
+	"google.golang.org/api",
+}
+
+// exempt may be imported with all it needs.
+const exempt = "gocloud.dev/blob"
