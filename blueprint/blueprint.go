@@ -1,10 +1,27 @@
 // Package blueprint reads, checks and describes blueprints and action sets: documents, without a cluster or execution.
+//
+// Parse reads files, Lint checks a blueprint against a registry of functions, JSONSchema describes blueprints to editors.
+//
+// # Limits
+//
+// A file has at most 2 MiB. A document nests at most 100 levels deep, and has, after its aliases are expanded, at most
+// 100,000 values whose texts and paths take at most 16 MiB. Parse reports at most 100 findings. What is beyond is a
+// diagnostic.
+//
+// # Errors
+//
+// Parse and Lint never fail: what is wrong is in their diagnostics, all of it at once. File.Err turns those of severity
+// Error into a Go error. An Error is a fault that certainly fails or does damage when the action runs; a Warning is a
+// likely one; a Note is for information. The codes are stable, and listed at Codes.
+//
+// # Concurrency
+//
+// Documents are plain values: reading them from several goroutines is safe as long as nobody changes them.
 package blueprint
 
 import (
 	"time"
 
-	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/template"
 )
 
@@ -57,91 +74,3 @@ type Retry struct {
 	// Backoff is the wait before the second attempt; it doubles up to MaxBackoff. Defaults 1s and 5m.
 	Backoff, MaxBackoff time.Duration
 }
-
-// Source remembers where things stand in a document.
-type Source struct {
-	File string
-	// Positions by path: "actions.backup.phases[0].args.command[2]"; the position of a map's value; "…[key]" that of its key.
-	Positions map[string]Position
-}
-
-// Position is a place in a file, from 1.
-type Position struct {
-	Line, Column int
-	// TextLine is the line where the text of a block scalar begins, and Indent its indentation; zero for other values.
-	TextLine, Indent int
-}
-
-// Severity of a diagnostic.
-type Severity string
-
-// Severities.
-const (
-	Error   Severity = "error"
-	Warning Severity = "warning"
-	Note    Severity = "note"
-)
-
-// Diagnostic is one finding. Code is stable.
-type Diagnostic struct {
-	File     string   `json:"file"`
-	Line     int      `json:"line"`
-	Column   int      `json:"column"`
-	Severity Severity `json:"severity"`
-	Code     string   `json:"code"`
-	Message  string   `json:"message"`
-}
-
-// ActionSet is a request to run actions.
-type ActionSet struct {
-	Name, Namespace string
-	// GenerateName is the prefix of a name to be made.
-	GenerateName string
-	Labels       map[string]string
-	Actions      []ActionSpec
-	Source       Source
-}
-
-// ActionSpec asks for one action on one object.
-type ActionSpec struct {
-	// Name of the action in the blueprint.
-	Name string `json:"name"`
-	// Blueprint is the blueprint's name.
-	Blueprint        string                              `json:"blueprint"`
-	Object           template.ObjectReference            `json:"object"`
-	Artifacts        map[string]template.Artifact        `json:"artifacts,omitempty"`
-	ConfigMaps       map[string]template.ObjectReference `json:"configMaps,omitempty"`
-	Secrets          map[string]template.ObjectReference `json:"secrets,omitempty"`
-	Profile          *template.ObjectReference           `json:"profile,omitempty"`
-	PodOverride      map[string]any                      `json:"podOverride,omitempty"`
-	Options          map[string]string                   `json:"options,omitempty"`
-	PreferredVersion string                              `json:"preferredVersion"`
-	PodLabels        map[string]string                   `json:"podLabels"`
-	PodAnnotations   map[string]string                   `json:"podAnnotations"`
-}
-
-// File is what Parse found in one file.
-type File struct {
-	Blueprints []*Blueprint
-	ActionSets []*ActionSet
-	// Diagnostics of syntax and types, sorted. With one of severity Error the documents may be incomplete.
-	Diagnostics []Diagnostic
-}
-
-// Parse reads every document of a YAML or JSON file. It never fails: what is wrong is in the diagnostics.
-// Documents of other kinds are left out and noted.
-func Parse(file string, data []byte) *File { return &File{} }
-
-// LintOptions may be nil.
-type LintOptions struct {
-	// Version prefers a version of functions. Default the default one.
-	Version string
-	// Env is the set of template functions. Default the built-in one.
-	Env *template.Env
-}
-
-// Lint checks a blueprint against a registry, without a cluster. All findings, sorted by position.
-func Lint(bp *Blueprint, reg *function.Registry, opts *LintOptions) []Diagnostic { return nil }
-
-// JSONSchema returns the JSON Schema (draft 2020-12) of blueprints with the arguments of every function, for editors.
-func JSONSchema(reg *function.Registry) ([]byte, error) { return nil, nil }
