@@ -4,7 +4,8 @@
 //
 // # Errors
 //
-// A function that fails in a way that trying again cannot mend wraps its error with Permanent.
+// Arguments that cannot be decoded are [ErrArguments], unknown functions and versions [ErrUnknown] and [ErrVersion], a function
+// that is not built in [ErrDeclared], and a panic a [*PanicError]. A function that fails in a way that trying again cannot mend wraps its error with Permanent.
 //
 // # Concurrency
 //
@@ -14,6 +15,9 @@ package function
 import (
 	"context"
 	"errors"
+	"reflect"
+
+	"github.com/Masterminds/semver/v3"
 )
 
 // Outputs are the results of a phase, by name. Values are strings, numbers, booleans, lists and maps of them.
@@ -69,15 +73,36 @@ type Problem struct {
 	Path string
 	// Message says what is wrong and what would be right.
 	Message string
+	// Fault is the kind of mistake. Checks in Options leave it empty.
+	Fault Fault
 }
 
-// Func is a function that phases can call. Define and Declare make it.
+// Fault is a kind of mistake in arguments.
+type Fault string
+
+// Faults.
+const (
+	// FaultUnknown means that the function has no such argument, or the object no such field.
+	FaultUnknown Fault = "unknown"
+	// FaultMissing means that a required argument or field is absent or null.
+	FaultMissing Fault = "missing"
+	// FaultType means that the value is of another type and no conversion applies.
+	FaultType Fault = "type"
+	// FaultValue means that the value is of the right type but not allowed.
+	FaultValue Fault = "value"
+	// FaultOther is a mistake that a function's own check found.
+	FaultOther Fault = ""
+)
+
+// Func is a function that phases can call. Define and Declare make it; the zero value is refused by NewRegistry.
 type Func struct {
-	schema Schema
-	check  func(map[string]any) []Problem
-	decode func(args map[string]any) (any, error)
-	run    func(ctx context.Context, call *Call, args map[string]any) (Outputs, error)
-	err    error
+	schema  Schema
+	version *semver.Version
+	in      *plan
+	check   func(map[string]any) []Problem
+	run     func(ctx context.Context, call *Call, in reflect.Value) (Outputs, error)
+	// err is what is wrong with the declaration.
+	err error
 }
 
 // Name is the name phases use, in its exact case.
@@ -89,5 +114,10 @@ func (f Func) Schema() Schema { return f.schema }
 // Runnable is false for a function that is only declared: it can be linted, not run.
 func (f Func) Runnable() bool { return f.run != nil }
 
-// ErrDeclared means that a function is known by its schema alone.
-var ErrDeclared = errors.New("the function is declared but not built in")
+// Errors of Validate and Exec.
+var (
+	// ErrDeclared means that a function is known by its schema alone.
+	ErrDeclared = errors.New("the function is declared but not built in")
+	// ErrArguments means that the arguments do not fit the function's schema.
+	ErrArguments = errors.New("bad arguments")
+)
