@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// loop executes the run to its end.
+func (r *run) loop(ctx context.Context) (*Result, error) {
+	base := context.WithoutCancel(ctx)
+	stopping, stop := context.WithCancelCause(base)
+	defer stop(nil)
+	r.mu.Lock()
+	r.stopping, r.stop = stopping, stop
+	r.mu.Unlock()
+	if r.state.Cancel != nil {
+		stop(ErrCancelled)
+	}
+	if ctx.Err() != nil {
+		r.cancel(ctx)
+	}
+	unwatch := context.AfterFunc(ctx, func() { r.cancel(ctx) })
+	var actions sync.WaitGroup
+	for i := range r.program.actions {
+		actions.Go(func() { r.runAction(base, i) })
+	}
+	actions.Wait()
+	unwatch()
+	if _, err := r.current(); err == nil {
+		r.end(base)
+	}
+	state, broken := r.current()
+	res := resultOf(r.vault, state, r.causes)
+	if broken != nil {
+		return res, broken
+	}
+	return res, res.Err()
+}
+
+// cancel journals that the run is cancelled, then stops the running phases.
+func (r *run) cancel(ctx context.Context) {
+	state, err := r.current()
+	if err != nil || state.Cancel != nil || state.State.Ended() {
+		return
+	}
+	cause := context.Cause(ctx)
+	reason := ErrCancelled
+	if !errors.Is(cause, context.Canceled) {
+		reason = fmt.Errorf("%w: %w", ErrCancelled, cause)
+	}
+	// a run that ended in between refuses the event; that is no fault
+	r.mu.Lock()
+	ended := r.state.State.Ended()
+	r.mu.Unlock()
+	if ended {
+		return
+	}
+	if err := r.append(ctx, Event{Kind: CancelAsked, Error: failure(r.vault.maskError(reason))}); err == nil {
+		r.stop(reason)
+	}
+}
+
+// runAction executes one action to its end, or until the journal breaks.
+func (r *run) runAction(base context.Context, i int) {
+	for {
+		state, err := r.current()
+		if err != nil {
+			return
+		}
+		st := next(state, i)
+		a := &r.program.actions[i]
+		switch st.kind {
+		case stepNone:
+			return
+		case stepRun:
+			r.runPhase(base, i, a.phase(st.phase), st)
+		case stepAbandon:
+			r.abandon(base, i, st)
+		case stepEnd:
+			r.endAction(base, i, st.state)
+		}
+	}
+}
+
+func (a *action) phase(index int) *phase {
+	if index == deferIndex {
+		return a.deferred
+	}
+	return a.phases[index]
+}
+
+// abandon fails a phase of a cancelled run that is between attempts, or was begun by a host that died.
+func (r *run) abandon(ctx context.Context, i int, st step) {
+	state, _ := r.current()
+	err := ErrCancelled
+	if last := state.Actions[i].phase(st.phase).Error; last != nil {
+		err = fmt.Errorf("%w before the next attempt; the last one failed: %w", ErrCancelled, last.asError())
+	}
+	r.fail(ctx, Event{Kind: PhaseFailed, Action: i, Phase: st.phase, Attempt: st.attempt}, err)
+}
+
+// endAction renders the artifacts of a successful action and journals its end.
+func (r *run) endAction(ctx context.Context, i int, outcome RunState) {
+	e := Event{Kind: ActionEnded, Action: i, State: outcome}
+	if outcome == Complete {
+		var err error
+		if e.Artifacts, err = r.renderArtifacts(i); err != nil {
+			e.State, e.Error = Failed, failure(r.vault.maskError(fmt.Errorf("output artifacts: %w", err)))
+		}
+	}
+	_ = r.append(ctx, e)
+}
+
+func (r *run) renderArtifacts(i int) (Values, error) {
+	tree, err := r.program.actions[i].artifacts.Render(r.params[i])
+	if err != nil {
+		return nil, err
+	}
+	return r.vault.encodeValues(tree.(map[string]any))
+}
+
+// end sweeps up and journals the end of the run.
+func (r *run) end(base context.Context) {
+	state, _ := r.current()
+	e := Event{Kind: RunEnded, State: Complete}
+	for i := range state.Actions {
+		switch s := state.Actions[i].State; {
+		case s == Failed, s == Cancelled && e.State == Complete:
+			e.State = s
+		}
+	}
+	r.mu.Lock()
+	e.Left = append(e.Left, r.stuck...)
+	r.mu.Unlock()
+	if sweep := r.engine.opts.Sweep; sweep != nil {
+		ctx, cancel := context.WithTimeout(base, r.engine.opts.SweepTimeout)
+		left, err := sweep.Sweep(ctx, map[string]string{RunLabel: r.program.id})
+		cancel()
+		e.Left = append(e.Left, left...)
+		if err != nil {
+			e.Left = append(e.Left, r.vault.mask(fmt.Sprintf("whatever carries the label %s=%s: %v", RunLabel, r.program.id, err)))
+		}
+	}
+	_ = r.append(base, e)
+}

@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/davit-project/davit/blueprint"
+	"github.com/davit-project/davit/template"
+)
+
+// capture reads what an action's templates see, once. What is secret goes into the vault; the rest is journalled.
+func (e *Engine) capture(ctx context.Context, v *vault, as blueprint.ActionSpec) (*template.Params, error) {
+	p := &template.Params{
+		Time:        e.opts.Now().UTC().Format(time.RFC3339Nano),
+		Options:     as.Options,
+		ArtifactsIn: as.Artifacts, PodOverride: as.PodOverride, PodLabels: as.PodLabels, PodAnnotations: as.PodAnnotations,
+		ConfigMaps: map[string]template.ConfigMap{},
+		Phases:     map[string]*template.Phase{},
+	}
+	var errs []error
+	if err := e.source.Subject(ctx, as.Object, p); err != nil {
+		errs = append(errs, fmt.Errorf("subject: %w", err))
+	}
+	for name, ref := range as.ConfigMaps {
+		cm, err := e.source.ConfigMap(ctx, ref.Namespace, ref.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("config map %q: %w", name, err))
+		}
+		p.ConfigMaps[name] = cm
+	}
+	errs = append(errs, e.readSecrets(ctx, v, as, p))
+	return p, errors.Join(errs...)
+}
+
+// readSecrets fills in what is never journalled.
+func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionSpec, p *template.Params) error {
+	var errs []error
+	p.Secrets = map[string]template.Secret{}
+	for name, ref := range as.Secrets {
+		s, err := e.source.Secret(ctx, ref.Namespace, ref.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("secret %q: %w", name, err))
+			continue
+		}
+		v.addSecret(s)
+		p.Secrets[name] = s
+	}
+	if ref := as.Profile; ref != nil {
+		profile, err := e.source.Profile(ctx, ref.Namespace, ref.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("profile: %w", err))
+		} else {
+			v.addProfile(*ref, profile)
+			p.Profile = profile
+		}
+	}
+	if isSecret(as.Object) {
+		s, err := e.source.Secret(ctx, as.Object.Namespace, as.Object.Name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("subject: %w", err))
+		} else {
+			v.addSecret(s)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isSecret(ref template.ObjectReference) bool {
+	return strings.EqualFold(ref.Kind, "secret") || strings.EqualFold(ref.Resource, "secrets")
+}
+
+func isConfigMap(ref template.ObjectReference) bool {
+	return strings.EqualFold(ref.Kind, "configmap") || strings.EqualFold(ref.Resource, "configmaps")
+}
+
+// snapshot is the part of Params that is journalled.
+type snapshot struct {
+	StatefulSet      *template.Workload            `json:"statefulSet,omitempty"`
+	Deployment       *template.Workload            `json:"deployment,omitempty"`
+	DeploymentConfig *template.Workload            `json:"deploymentConfig,omitempty"`
+	PVC              *template.PVC                 `json:"pvc,omitempty"`
+	Namespace        *template.Namespace           `json:"namespace,omitempty"`
+	ArtifactsIn      map[string]template.Artifact  `json:"artifactsIn,omitempty"`
+	ConfigMaps       map[string]template.ConfigMap `json:"configMaps,omitempty"`
+	Time             string                        `json:"time"`
+	Options          template.Options              `json:"options,omitempty"`
+	Object           map[string]any                `json:"object,omitempty"`
+	PodOverride      map[string]any                `json:"podOverride,omitempty"`
+	PodAnnotations   map[string]string             `json:"podAnnotations,omitempty"`
+	PodLabels        map[string]string             `json:"podLabels,omitempty"`
+}
+
+// freeze encodes the parameters for the journal.
+func (v *vault) freeze(p *template.Params) (Values, error) {
+	tree, err := v.encode(snapshot{p.StatefulSet, p.Deployment, p.DeploymentConfig, p.PVC, p.Namespace, p.ArtifactsIn, p.ConfigMaps,
+		p.Time, p.Options, p.Object, p.PodOverride, p.PodAnnotations, p.PodLabels})
+	if err != nil {
+		return nil, err
+	}
+	return tree.(map[string]any), nil
+}
+
+// thaw turns journalled parameters back. Both a first and a resumed run use it, so that they see the same values.
+func (v *vault) thaw(frozen Values) (*template.Params, error) {
+	tree, err := v.expand(map[string]any(frozen))
+	if err != nil {
+		return nil, err
+	}
+	object := tree.(map[string]any)
+	free := func(key string) map[string]any {
+		m, _ := object[key].(map[string]any)
+		delete(object, key)
+		return m
+	}
+	p := &template.Params{Object: free("object"), PodOverride: free("podOverride"), Phases: map[string]*template.Phase{}}
+	data, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var s snapshot
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, err
+	}
+	p.StatefulSet, p.Deployment, p.DeploymentConfig, p.PVC, p.Namespace = s.StatefulSet, s.Deployment, s.DeploymentConfig, s.PVC, s.Namespace
+	p.ArtifactsIn, p.ConfigMaps, p.Time, p.Options = s.ArtifactsIn, s.ConfigMaps, s.Time, s.Options
+	p.PodAnnotations, p.PodLabels = s.PodAnnotations, s.PodLabels
+	return p, nil
+}

@@ -1,0 +1,295 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/template"
+)
+
+// runPhase makes one attempt of a phase and journals what became of it.
+func (r *run) runPhase(base context.Context, i int, ph *phase, st step) {
+	state, _ := r.current()
+	ps := *state.Actions[i].phase(ph.index)
+	if ps.Waiting && !r.sleep(base, ph, time.Until(ps.Next)) {
+		return // cancelled meanwhile: next abandons the phase
+	}
+	e := Event{Action: i, Phase: ph.index, Attempt: st.attempt}
+	if st.attempt == 1 && !st.resumed {
+		run, err := r.condition(i, ph)
+		switch {
+		case err != nil:
+			e.Kind, e.Attempt = PhaseFailed, 0
+			r.fail(base, e, err)
+			return
+		case !run:
+			e.Kind, e.Attempt = PhaseSkipped, 0
+			_ = r.append(base, e)
+			return
+		}
+	}
+	if !st.resumed {
+		e.Kind = PhaseStarted
+		if r.append(base, e) != nil {
+			return
+		}
+		state, _ = r.current()
+		ps = *state.Actions[i].phase(ph.index)
+	}
+	outputs, err := r.attempt(base, i, ph, attemptOf{ps, st.resumed})
+	if err == nil {
+		e.Kind, e.Outputs = PhaseComplete, outputs
+		if r.append(base, e) == nil {
+			if err := r.setOutputs(i, ph, outputs); err != nil {
+				r.engine.opts.Logger.ErrorContext(base, "outputs lost", "error", r.vault.mask(err.Error()))
+			}
+		}
+		return
+	}
+	if _, broken := r.current(); broken != nil {
+		return // not the phase's fault; its outcome is settled on resume
+	}
+	e.Kind = PhaseFailed
+	if wait, ok := r.retry(ph, st.attempt, err); ok {
+		e.Kind, e.Wait = AttemptFailed, wait
+	}
+	r.fail(base, e, err)
+}
+
+// fail journals a failure and keeps the error itself for the result.
+func (r *run) fail(ctx context.Context, e Event, err error) {
+	err = r.vault.maskError(err)
+	e.Error = failure(err)
+	if r.append(ctx, e) == nil {
+		r.mu.Lock()
+		r.causes[[2]int{e.Action, e.Phase}] = err
+		r.mu.Unlock()
+	}
+}
+
+// sleep waits, and reports whether the run goes on.
+func (r *run) sleep(base context.Context, ph *phase, d time.Duration) bool {
+	stop := r.stopping
+	if ph.index == deferIndex {
+		stop = base
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-stop.Done():
+		return false
+	}
+}
+
+// condition evaluates the phase's if.
+func (r *run) condition(i int, ph *phase) (bool, error) {
+	if ph.cond == nil {
+		return true, nil
+	}
+	text, err := ph.cond.Render(r.params[i])
+	if err != nil {
+		return false, err
+	}
+	switch strings.TrimSpace(text) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	default:
+		return false, fmt.Errorf("if: want true or false, got %q", text)
+	}
+}
+
+type attemptOf struct {
+	state   PhaseState
+	resumed bool
+}
+
+// attempt calls the phase's function once.
+func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Values, error) {
+	replay := ph.fn.Schema().Replay
+	if at.resumed && replay == function.Once && r.engine.opts.Unknown == UnknownFails {
+		return nil, function.Permanent(fmt.Errorf(
+			"%w: the host died while %s ran, which is not safe to repeat; look at what it did, then start a new run or resume with leave to repeat it",
+			ErrUnknownOutcome, ph.fn.Name()))
+	}
+	ctx, cancel := r.phaseContext(base, ph, at.state.Started)
+	defer cancel()
+	tp, err := r.readObjects(ctx, i, ph)
+	if err != nil {
+		return nil, err
+	}
+	r.setPhase(i, ph, tp)
+	args, err := ph.args.Render(r.params[i])
+	if err != nil {
+		return nil, function.Permanent(err)
+	}
+	call, err := r.call(i, ph, at)
+	if err != nil {
+		return nil, function.Permanent(err)
+	}
+	outputs, err := r.exec(ctx, ph, call, args.(map[string]any))
+	if err != nil {
+		return nil, err
+	}
+	values, err := r.vault.encodeValues(outputs)
+	if err != nil {
+		return nil, function.Permanent(fmt.Errorf("outputs: %w", err))
+	}
+	if data, err := json.Marshal(values); err != nil || len(data) > r.engine.opts.MaxOutput {
+		return nil, function.Permanent(fmt.Errorf("%w: %d bytes, at most %d are kept", ErrOutputTooLarge, len(data), r.engine.opts.MaxOutput))
+	}
+	return values, nil
+}
+
+// phaseContext ends when the phase has to stop: on cancel, or at the end of its time, which counts from its first attempt. A deferred
+// phase is not cancelled.
+func (r *run) phaseContext(base context.Context, ph *phase, started time.Time) (context.Context, context.CancelFunc) {
+	parent, timeout := r.stopping, ph.src.Timeout
+	if ph.index == deferIndex {
+		parent = base
+		if timeout == 0 {
+			timeout = r.engine.opts.DeferTimeout
+			started = r.engine.opts.Now() // a deferred phase gets its time again after a crash
+		}
+	}
+	if timeout == 0 {
+		return context.WithCancel(parent)
+	}
+	left := timeout - r.engine.opts.Now().Sub(started)
+	return context.WithTimeoutCause(parent, left, fmt.Errorf("%w: it has %s", ErrTimeout, timeout))
+}
+
+// exec calls the function and gives it a grace to return once its context has ended.
+func (r *run) exec(ctx context.Context, ph *phase, call *function.Call, args map[string]any) (function.Outputs, error) {
+	if err := ctx.Err(); err != nil && !call.Resumed {
+		return nil, context.Cause(ctx)
+	}
+	type result struct {
+		outputs function.Outputs
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		out, err := ph.fn.Exec(ctx, call, args)
+		done <- result{out, err}
+	}()
+	var res result
+	select {
+	case res = <-done:
+	case <-ctx.Done():
+		grace := time.NewTimer(r.engine.opts.StopGrace)
+		defer grace.Stop()
+		select {
+		case res = <-done:
+		case <-grace.C:
+			r.mu.Lock()
+			r.stuck = append(r.stuck, fmt.Sprintf("phase %q of action %q: %s did not return within %s and may still be at work",
+				ph.name, call.Action, ph.fn.Name(), r.engine.opts.StopGrace))
+			r.mu.Unlock()
+			return nil, fmt.Errorf("%w; the function did not stop within %s", context.Cause(ctx), r.engine.opts.StopGrace)
+		}
+	}
+	if res.err != nil && ctx.Err() != nil {
+		return nil, stopError(context.Cause(ctx), res.err)
+	}
+	return res.outputs, res.err
+}
+
+// stopError says why a phase was stopped, and what the function made of it when that is more than the same.
+func stopError(cause, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cause) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", cause, err)
+}
+
+// retry says whether, and after what wait, a failed attempt is followed by another.
+func (r *run) retry(ph *phase, attempt int, err error) (time.Duration, bool) {
+	p := ph.src.Retry
+	if p == nil || attempt >= p.Attempts || function.IsPermanent(err) || errors.Is(err, ErrTimeout) {
+		return 0, false
+	}
+	if ph.index != deferIndex && r.stopping.Err() != nil {
+		return 0, false
+	}
+	wait, limit := p.Backoff, p.MaxBackoff
+	if wait <= 0 {
+		wait = time.Second
+	}
+	if limit <= 0 {
+		limit = 5 * time.Minute
+	}
+	for range attempt - 1 {
+		if wait *= 2; wait >= limit || wait <= 0 {
+			break
+		}
+	}
+	wait = min(max(wait, 0), limit)
+	// between half of it and all of it, so that runs that failed together do not come back together
+	return wait/2 + time.Duration(r.engine.jitter()*float64(wait/2)), true
+}
+
+// call describes the execution to the function.
+func (r *run) call(i int, ph *phase, at attemptOf) (*function.Call, error) {
+	p := r.params[i]
+	label := r.program.actions[i].label
+	c := &function.Call{
+		Run: r.program.id, Action: label, Phase: ph.name, Attempt: at.state.Attempt, Resumed: at.resumed,
+		ID:      strings.Join([]string{ph.name, r.program.id, label, ph.key()}, "/"),
+		Labels:  map[string]string{RunLabel: r.program.id, actionLabel: labelValue(label), phaseLabel: labelValue(ph.name)},
+		Subject: subjectOf(p),
+		Pod:     function.PodSettings{Override: p.PodOverride, Labels: p.PodLabels, Annotations: p.PodAnnotations},
+		Mask:    r.vault.mask,
+		Log:     slog.New(&maskHandler{r.engine.opts.Logger.Handler(), r.vault}).With("run", r.program.id, "action", label, "phase", ph.name),
+	}
+	ref := PhaseRef{Action: label, Phase: ph.name}
+	if f := r.engine.opts.Progress; f != nil {
+		c.OnProgress = func(_ context.Context, pr function.Progress) {
+			pr.Note = r.vault.mask(pr.Note)
+			f(ref, pr)
+		}
+	}
+	if p.Profile != nil {
+		data, err := json.Marshal(p.Profile)
+		if err != nil {
+			return nil, err
+		}
+		c.Profile = function.NewSecret(string(data))
+	}
+	return c, nil
+}
+
+func subjectOf(p *template.Params) function.Subject {
+	for _, w := range []struct {
+		kind string
+		w    *template.Workload
+	}{{"StatefulSet", p.StatefulSet}, {"Deployment", p.Deployment}, {"DeploymentConfig", p.DeploymentConfig}} {
+		if w.w != nil {
+			return function.Subject{Kind: w.kind, Namespace: w.w.Namespace, Name: w.w.Name, Pods: w.w.Pods, Claims: w.w.PersistentVolumeClaims}
+		}
+	}
+	return function.Subject{}
+}
+
+// labelValue makes a text a valid value of a Kubernetes label.
+func labelValue(s string) string {
+	s = strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' {
+			return c
+		}
+		return '-'
+	}, s)
+	if len(s) > 63 {
+		s = s[:63]
+	}
+	return strings.Trim(s, "-_.")
+}

@@ -1,0 +1,290 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/davit-project/davit/template"
+)
+
+// run is one execution of a run by this process.
+type run struct {
+	engine  *Engine
+	program *program
+	vault   *vault
+	journal Journal
+	// params of each action; only the action's own goroutine uses them.
+	params []*template.Params
+
+	mu    sync.Mutex
+	state *State
+	// broken is set once the journal could not be written; nothing is begun after it.
+	broken error
+	// stuck names phases whose function did not return.
+	stuck []string
+	// causes are the errors of failed phases, by action and phase, as the functions gave them.
+	causes map[[2]int]error
+
+	// stopping ends, with the cause, when running phases have to stop.
+	stopping context.Context
+	stop     context.CancelCauseFunc
+}
+
+// begin reads what the run needs and journals its start.
+func (e *Engine) begin(ctx context.Context, p *program, journal Journal) (*run, error) {
+	r := &run{engine: e, program: p, vault: newVault(), journal: journal, state: &State{}, causes: map[[2]int]error{}}
+	rec, err := p.record()
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	refs := make([]map[string]any, len(p.actions))
+	for i := range p.actions {
+		a := &p.actions[i]
+		params, err := e.capture(ctx, r.vault, a.spec)
+		if err == nil {
+			refs[i], err = renderObjects(a, params)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("action %q: %w", a.label, r.vault.maskError(err)))
+		}
+		r.params = append(r.params, params)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, invalidf("%w", err)
+	}
+	for i := range p.actions {
+		ar, err := r.actionRecord(i, refs[i])
+		if err != nil {
+			return nil, invalidf("action %q: %w", p.actions[i].label, err)
+		}
+		rec.Actions = append(rec.Actions, ar)
+	}
+	if err := r.append(ctx, Event{Kind: RunStarted, Run: rec}); err != nil {
+		return nil, err
+	}
+	return r, r.restore(ctx)
+}
+
+// actionRecord is what the journal holds of an action. What came with the request is in the parameters, where secrets are references.
+func (r *run) actionRecord(i int, refs map[string]any) (ActionRecord, error) {
+	a := &r.program.actions[i]
+	rec := ActionRecord{Label: a.label, Spec: a.spec}
+	s := &rec.Spec
+	s.Artifacts, s.Options, s.PodOverride, s.PodLabels, s.PodAnnotations = nil, nil, nil, nil, nil
+	var err error
+	if rec.Params, err = r.vault.freeze(r.params[i]); err != nil {
+		return rec, err
+	}
+	rec.Objects, err = r.vault.encodeValues(refs)
+	return rec, err
+}
+
+// renderObjects renders the references of all phases before any runs, as Kanister does.
+func renderObjects(a *action, p *template.Params) (map[string]any, error) {
+	all := map[string]any{}
+	var errs []error
+	for _, ph := range a.all() {
+		if len(ph.src.Objects) == 0 {
+			continue
+		}
+		tree, err := ph.objects.Render(p)
+		errs = append(errs, err)
+		all[ph.key()] = tree
+	}
+	return all, errors.Join(errs...)
+}
+
+// key of a phase in ActionRecord.Objects.
+func (p *phase) key() string {
+	if p.index == deferIndex {
+		return ""
+	}
+	return p.name
+}
+
+// reopen continues a run from its state.
+func (e *Engine) reopen(ctx context.Context, state *State, journal Journal) (*run, error) {
+	blueprints, err := parseBlueprints(state.Record)
+	if err != nil {
+		return nil, journalError(err)
+	}
+	spec := &Spec{ID: state.Record.ID, Labels: state.Record.Labels}
+	for _, bp := range blueprints {
+		spec.Blueprints = append(spec.Blueprints, bp)
+	}
+	for _, a := range state.Record.Actions {
+		spec.Actions = append(spec.Actions, a.Spec)
+	}
+	p, err := e.compile(spec)
+	if err != nil {
+		return nil, fmt.Errorf("run %q cannot be resumed: %w", spec.ID, err)
+	}
+	r := &run{engine: e, program: p, vault: newVault(), journal: journal, state: state, causes: map[[2]int]error{}}
+	for i := range p.actions {
+		params := &template.Params{}
+		if err := e.readSecrets(ctx, r.vault, p.actions[i].spec, params); err != nil {
+			return nil, fmt.Errorf("run %q cannot be resumed: action %q: %w", spec.ID, p.actions[i].label, r.vault.maskError(err))
+		}
+		r.params = append(r.params, params)
+	}
+	if err := r.restore(ctx); err != nil {
+		return nil, fmt.Errorf("run %q cannot be resumed: %w", spec.ID, r.vault.maskError(err))
+	}
+	return r, nil
+}
+
+// restore rebuilds the parameters from the state: what was captured, and what finished phases left. A first and a resumed run both
+// go through it and so see the same values.
+func (r *run) restore(ctx context.Context) error {
+	for i := range r.program.actions {
+		// phase secrets first: captured values and outputs may refer to them
+		phases := map[*phase]*template.Phase{}
+		for _, ph := range r.program.actions[i].all() {
+			ps := r.state.Actions[i].phase(ph.index)
+			if ps.State != Complete && ps.State != Failed {
+				continue
+			}
+			tp, err := r.readObjects(ctx, i, ph)
+			if err != nil {
+				// a later phase may have removed them; who still needs one gets a clear error
+				tp = &template.Phase{}
+			}
+			phases[ph] = tp
+		}
+		params, err := r.vault.thaw(r.state.Record.Actions[i].Params)
+		if err != nil {
+			return err
+		}
+		params.Secrets, params.Profile = r.params[i].Secrets, r.params[i].Profile
+		r.params[i] = params
+		for ph, tp := range phases {
+			r.setPhase(i, ph, tp)
+			if err := r.setOutputs(i, ph, r.state.Actions[i].phase(ph.index).Outputs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readObjects reads the secrets and config maps of a phase.
+func (r *run) readObjects(ctx context.Context, i int, ph *phase) (*template.Phase, error) {
+	tp := &template.Phase{Secrets: map[string]template.Secret{}, ConfigMaps: map[string]template.ConfigMap{}}
+	tree, ok := r.state.Record.Actions[i].Objects[ph.key()]
+	if !ok {
+		return tp, nil
+	}
+	tree, err := r.vault.expand(tree)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(tree)
+	if err != nil {
+		return nil, err
+	}
+	var refs map[string]template.ObjectReference
+	if err := json.Unmarshal(data, &refs); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for name, ref := range refs {
+		switch {
+		case isSecret(ref):
+			s, err := r.engine.source.Secret(ctx, ref.Namespace, ref.Name)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("object %q: %w", name, err))
+				continue
+			}
+			r.vault.addSecret(s)
+			tp.Secrets[name] = s
+		case isConfigMap(ref):
+			cm, err := r.engine.source.ConfigMap(ctx, ref.Namespace, ref.Name)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("object %q: %w", name, err))
+				continue
+			}
+			tp.ConfigMaps[name] = cm
+		}
+	}
+	return tp, errors.Join(errs...)
+}
+
+func (r *run) setPhase(i int, ph *phase, tp *template.Phase) {
+	if ph.index == deferIndex {
+		r.params[i].DeferPhase = tp
+		return
+	}
+	r.params[i].Phases[ph.name] = tp
+}
+
+// setOutputs makes the journalled outputs of a phase visible to templates.
+func (r *run) setOutputs(i int, ph *phase, outputs Values) error {
+	if outputs == nil {
+		return nil
+	}
+	tree, err := r.vault.expand(map[string]any(outputs))
+	if err != nil {
+		return fmt.Errorf("outputs of phase %q: %w", ph.name, err)
+	}
+	tp := r.params[i].DeferPhase
+	if ph.index != deferIndex {
+		tp = r.params[i].Phases[ph.name]
+	}
+	tp.Output = tree.(map[string]any)
+	return nil
+}
+
+// append journals an event and applies it. The event is durable, and only then part of the state.
+func (r *run) append(ctx context.Context, e Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken != nil {
+		return r.broken
+	}
+	e.Seq, e.Time = r.state.Seq+1, r.engine.opts.Now().UTC().Round(0)
+	after := r.state.clone()
+	err := after.apply(e)
+	if err == nil {
+		err = r.journal.Append(context.WithoutCancel(ctx), e)
+	}
+	if err != nil {
+		r.broken = fmt.Errorf("run %q stands still at event %d (%s): %w; resume it once the journal can be written",
+			r.program.id, e.Seq, e.Kind, journalError(err))
+		if r.stop != nil {
+			r.stop(r.broken)
+		}
+		return r.broken
+	}
+	r.state = after
+	if observe := r.engine.opts.Observe; observe != nil {
+		observe(e.masked())
+	}
+	return nil
+}
+
+// clone copies what apply changes.
+func (s *State) clone() *State {
+	c := *s
+	c.Actions = slices.Clone(s.Actions)
+	for i := range c.Actions {
+		a := &c.Actions[i]
+		a.Phases = slices.Clone(a.Phases)
+		if a.Defer != nil {
+			d := *a.Defer
+			a.Defer = &d
+		}
+	}
+	return &c
+}
+
+// current returns the state as it is now; it must not be changed.
+func (r *run) current() (*State, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state, r.broken
+}
