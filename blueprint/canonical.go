@@ -145,11 +145,11 @@ func (o ordered) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		key, err := json.Marshal(p.key)
+		key, err := marshal(p.key)
 		if err != nil {
 			return nil, err
 		}
-		value, err := json.Marshal(p.value)
+		value, err := marshal(p.value)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +167,7 @@ func (m anyMap) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(v)
+	return marshal(v)
 }
 
 func exact(v any, depth int) (any, error) {
@@ -221,15 +221,23 @@ func float(v float64) (any, error) {
 
 // encode writes compact JSON and refuses what Parse would not read back.
 func encode(what string, v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	data, err := marshal(v)
+	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", what, err)
 	}
-	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	if len(data) > maxSize {
 		return nil, fmt.Errorf("encode %s: it takes %d bytes, at most %d can be read back", what, len(data), maxSize)
 	}
 	return data, nil
+}
+
+// marshal is json.Marshal without escapes for HTML.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
