@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as the package comment describes them.
+const (
+	exitFound     = 1
+	exitFailed    = 1
+	exitUsage     = 2
+	exitCancelled = 3
+	exitInterrupt = 130
+)
+
+// program is one call of the command with everything it may touch.
+type program struct {
+	args   []string
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	// interrupts delivers the signals that end a run until stop is called.
+	interrupts func() (signals <-chan os.Signal, stop func())
+	// exit ends the process at once.
+	exit func(code int)
+}
+
+// exitError ends the program with a code. A nil err says nothing more: the command has printed what there is to say.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// main runs the command that args name and returns the exit code. Errors that carry no code are mistakes in the
+// command line or its input.
+func (p *program) main(ctx context.Context) int {
+	root := p.root() //nolint:contextcheck // commands take the context from cobra
+	root.SetArgs(p.args[1:])
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	exit := &exitError{code: exitUsage, err: err}
+	errors.As(err, &exit)
+	if exit.err != nil {
+		_, _ = fmt.Fprintf(p.stderr, "%s: %s\n", cmd.CommandPath(), printable(exit.err.Error()))
+	}
+	return exit.code
+}
+
+func (p *program) root() *cobra.Command {
+	if strings.TrimSuffix(filepath.Base(p.args[0]), ".exe") == agentName {
+		return p.agentRoot()
+	}
+	root := &cobra.Command{
+		Use:   "davit",
+		Short: "Runs and checks blueprints: backup, restore and other operations on the data of applications",
+	}
+	root.AddCommand(p.runCommand(), p.lintCommand(), p.functionsCommand(), p.schemaCommand(), p.versionCommand())
+	p.addAgent(root)
+	return quiet(root)
+}
+
+// quiet leaves the printing of errors to main and refuses words that are no commands.
+func quiet(root *cobra.Command) *cobra.Command {
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+// printable replaces what would steer a terminal: text in errors and notes can come from a container.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}

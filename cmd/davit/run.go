@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/davit-project/davit/engine"
+)
+
+func (p *program) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run an action of a blueprint, or resume a run",
+		Long: `Runs an action of a blueprint on one or more objects, or resumes a run that was interrupted.
+
+Every step is in the run's journal before it is taken. A run whose process died goes on where it was with
+--run ID: what finished is not repeated. A run that has ended is not executed again: its result is shown.
+
+The first interrupt (Ctrl-C) cancels the run: its deferred phase runs, then it ends. A second one ends the process at once;
+the run can be resumed.
+
+Where standard output is no terminal, each event is one line of JSON on it.
+
+Exit codes: 0 the run is complete, 1 it failed, 2 wrong usage or input (nothing was touched), 3 it was cancelled,
+130 ended by a second interrupt (the run can be resumed).`,
+		Example: `  davit run --local app.yaml --blueprint bp.yaml --action backup --deployment shop/db
+  davit run --local app.yaml --from backup-1x2y3z4w --action restore`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			again := slices.ContainsFunc(asks, func(name string) bool { return cmd.Flags().Changed(name) })
+			return p.run(cmd.Context(), &f, again)
+		},
+	}
+	f.bind(cmd)
+	return cmd
+}
+
+// session is one execution of davit run.
+type session struct {
+	*program
+	flags  *runFlags
+	state  state
+	engine *engine.Engine
+	report *report
+}
+
+// run resumes the run that the flags name, or begins one. Asked is true when flags say what to run.
+func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
+	unknown, err := f.unknown()
+	if err != nil {
+		return err
+	}
+	req, err := f.request()
+	if err != nil {
+		return err
+	}
+	if f.run != "" && !runID.MatchString(f.run) {
+		return badID(f.run)
+	}
+	if !asked && f.run == "" {
+		return errors.New("nothing to run: give --blueprint and --action, --filename, --from, or --run of an interrupted run")
+	}
+	s := &session{program: p, flags: f, report: &report{to: p.reporter(), now: time.Now}}
+	if s.state, err = p.openState(f.state); err != nil {
+		return err
+	}
+	o, err := s.order(ctx, req, asked)
+	if err != nil {
+		return err
+	}
+	return s.execute(ctx, o, unknown)
+}
+
+// order returns what the run shall do, checked as far as that goes without a cluster; nil for a run that is resumed.
+func (s *session) order(ctx context.Context, req *request, asked bool) (*order, error) {
+	if id := s.flags.run; id != "" {
+		_, events, err := s.state.read(ctx, id)
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		case len(events) > 0 && asked:
+			_, _ = fmt.Fprintf(s.stderr, "davit run: run %s goes on as its journal has it; flags that say what to run are not looked at\n", id)
+			return nil, nil
+		case len(events) > 0:
+			return nil, nil
+		case !asked:
+			return nil, fmt.Errorf("there is no run %q to resume in %q, and no flag says what a new one should do", id, s.state)
+		}
+	}
+	return s.newOrder(ctx, req)
+}
+
+// execute opens the cluster and drives the run.
+func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown) (err error) {
+	handler := slog.DiscardHandler
+	if s.flags.verbose {
+		handler = slog.NewTextHandler(s.stderr, nil)
+	}
+	logger := slog.New(handler)
+	c, err := s.open(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	s.engine = engine.New(c.registry, c.source, &engine.Options{
+		Observe: s.report.observe, Progress: s.report.progress, Logger: logger, Sweep: c.sweep, Unknown: unknown,
+	})
+	if o == nil {
+		return s.drive(ctx, &engine.Spec{ID: s.flags.run})
+	}
+	spec, err := o.spec(ctx, s.engine)
+	if err != nil {
+		return err
+	}
+	return s.drive(ctx, spec)
+}
+
+// drive executes the run with its journal and turns what became of it into an exit code.
+func (s *session) drive(ctx context.Context, spec *engine.Spec) error {
+	path, err := s.state.journal(spec.ID)
+	if err != nil {
+		return err
+	}
+	journal, err := engine.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = journal.Close() }() // every event is on disk already
+	events, err := journal.Events(ctx)
+	if err != nil {
+		return err
+	}
+	s.report.resume(events)
+	defer s.report.close()
+
+	ctx, stop := s.cancelOnSignal(ctx, spec.ID)
+	defer stop()
+	result, err := s.engine.Run(ctx, spec, journal)
+	if len(events) > 0 && result != nil && result.State.Ended() {
+		s.report.replay(events)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, engine.ErrInvalid):
+		return err
+	case errors.Is(err, engine.ErrJournal):
+		return &exitError{exitFailed, fmt.Errorf("%w\nthe run stands still; once the cause is gone, resume it with --run %s", err, spec.ID)}
+	case result != nil && result.State == engine.Cancelled:
+		return &exitError{exitCancelled, err}
+	default:
+		return &exitError{exitFailed, err}
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/davit-project/davit/engine"
+	"github.com/davit-project/davit/template"
+)
+
+// runFlags are the flags of davit run as they were given.
+type runFlags struct {
+	blueprints, local                                  []string
+	actionSet, from                                    string
+	action, namespace, profile, version                string
+	objects, resources                                 []string
+	deployments, statefulSets, deploymentConfigs, pvcs []string
+	namespaces                                         []string
+	options, artifacts, secrets, configMaps            []string
+	state, run, onUnknown                              string
+	verbose                                            bool
+}
+
+// aliases are kanctl's names for flags that take one value each here.
+var aliases = map[string]string{
+	"options": "option", "secrets": "secret", "config-maps": "config-map", "functionVersion": "function-version",
+}
+
+func (f *runFlags) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if to, ok := aliases[name]; ok {
+			name = to
+		}
+		return pflag.NormalizedName(name)
+	})
+	flags.StringArrayVarP(&f.blueprints, "blueprint", "b", nil, "`FILE` with blueprints; repeat it for several")
+	flags.StringVarP(&f.actionSet, "filename", "f", "", "`FILE` with an action set that says what to run; flags change it")
+	flags.StringVar(&f.from, "from", "", "run whose blueprint, objects, artifacts, options and references are taken over; flags change them")
+	flags.StringVarP(&f.action, "action", "a", "", "`NAME` of the action")
+	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a profile that is named without one")
+
+	flags.StringSliceVar(&f.objects, "object", nil, "object as `KIND/NAMESPACE/NAME`, or namespace/NAME")
+	flags.StringSliceVarP(&f.deployments, "deployment", "d", nil, "object: a Deployment, `NAMESPACE/NAME`")
+	flags.StringSliceVarP(&f.statefulSets, "statefulset", "t", nil, "object: a StatefulSet, `NAMESPACE/NAME`")
+	flags.StringSliceVarP(&f.deploymentConfigs, "deploymentconfig", "D", nil, "object: a DeploymentConfig, `NAMESPACE/NAME`")
+	flags.StringSliceVarP(&f.pvcs, "pvc", "v", nil, "object: a persistent volume claim, `NAMESPACE/NAME`")
+	flags.StringSliceVarP(&f.namespaces, "namespacetargets", "T", nil, "object: a namespace, `NAME`")
+	flags.StringSliceVarP(&f.resources, "objects", "O", nil, "object of any kind, `GROUP/VERSION/RESOURCE/NAMESPACE/NAME`")
+
+	flags.StringArrayVarP(&f.options, "option", "o", nil, "option, `KEY=VALUE`; one in each flag")
+	flags.StringArrayVar(&f.artifacts, "artifact", nil, "input artifact, `NAME.KEY=VALUE`; one in each flag")
+	flags.StringVarP(&f.profile, "profile", "p", "", "profile, `[NAMESPACE/]NAME`")
+	flags.StringSliceVarP(&f.secrets, "secret", "s", nil, "secret, `REF=NAMESPACE/NAME`")
+	flags.StringSliceVarP(&f.configMaps, "config-map", "c", nil, "config map, `REF=NAMESPACE/NAME`")
+	flags.StringVar(&f.version, "function-version", "", "`VERSION` of functions to prefer")
+
+	flags.StringSliceVar(&f.local, "local", nil, "run on this machine with these `MANIFESTS`, files or folders, in place of a cluster")
+	flags.StringVar(&f.state, "state", "", "`FOLDER` of journals (default $XDG_STATE_HOME/davit or ~/.local/state/davit)")
+	flags.StringVar(&f.run, "run", "", "`ID` of the run: resumed when its journal is there, else the name of a new one (default generated)")
+	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
+	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
+	cmd.MarkFlagsMutuallyExclusive("filename", "from")
+}
+
+// asks are the flags that say what to run; a run that is resumed has all that in its journal.
+var asks = []string{
+	"blueprint", "filename", "from", "action", "object", "deployment", "statefulset", "deploymentconfig", "pvc",
+	"namespacetargets", "objects", "option", "artifact", "profile", "secret", "config-map", "function-version",
+}
+
+// request reads the flags that say what to run. All mistakes are reported, joined.
+func (f *runFlags) request() (*request, error) {
+	r := &request{action: f.action, version: f.version}
+	var errs []error
+	keep := func(err error) { errs = append(errs, err) }
+	var err error
+	r.options, err = parsePairs("option", f.options)
+	keep(err)
+	r.artifacts, err = parseArtifacts(f.artifacts)
+	keep(err)
+	r.secrets, err = parseRefs("Secret", f.secrets)
+	keep(err)
+	r.configMaps, err = parseRefs("ConfigMap", f.configMaps)
+	keep(err)
+	if f.profile != "" {
+		r.profile, err = parseProfile(f.profile, f.namespace)
+		keep(err)
+	}
+	r.objects, err = f.targets()
+	keep(err)
+	return r, errors.Join(errs...)
+}
+
+// targets reads the objects of all flags that name some.
+func (f *runFlags) targets() ([]template.ObjectReference, error) {
+	var refs []template.ObjectReference
+	var errs []error
+	add := func(texts []string, parse func(string) (template.ObjectReference, error)) {
+		for _, text := range texts {
+			ref, err := parse(text)
+			refs, errs = append(refs, ref), append(errs, err)
+		}
+	}
+	of := func(kind string) func(string) (template.ObjectReference, error) {
+		return func(text string) (template.ObjectReference, error) { return namespaced(kind, text) }
+	}
+	add(f.objects, parseObject)
+	add(f.deployments, of("Deployment"))
+	add(f.statefulSets, of("StatefulSet"))
+	add(f.deploymentConfigs, of("DeploymentConfig"))
+	add(f.pvcs, of("PVC"))
+	add(f.namespaces, namespaceRef)
+	add(f.resources, parseResource)
+	return refs, errors.Join(errs...)
+}
+
+func (f *runFlags) unknown() (engine.Unknown, error) {
+	switch f.onUnknown {
+	case "fail":
+		return engine.UnknownFails, nil
+	case "rerun":
+		return engine.UnknownReruns, nil
+	default:
+		return 0, fmt.Errorf("--on-unknown %q: want fail or rerun", f.onUnknown)
+	}
+}

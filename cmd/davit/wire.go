@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/davit-project/davit/engine"
+	"github.com/davit-project/davit/function"
+)
+
+const agentName = "kando"
+
+func registry() (*function.Registry, error) { return function.NewRegistry() }
+
+// opened is a cluster and what runs on it.
+type opened struct {
+	registry *function.Registry
+	source   engine.Source
+	sweep    engine.Sweeper
+}
+
+func (*opened) close() error { return nil }
+
+func (s *session) open(ctx context.Context, log *slog.Logger) (*opened, error) {
+	return nil, errors.New("no cluster is built in yet")
+}
+
+func (p *program) agentRoot() *cobra.Command { return &cobra.Command{Use: agentName} }
+
+func (p *program) addAgent(root *cobra.Command) {}
