@@ -21,13 +21,21 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 	if ctx.Err() != nil {
 		r.cancel(ctx)
 	}
-	unwatch := context.AfterFunc(ctx, func() { r.cancel(ctx) })
-	var actions sync.WaitGroup
+	var actions, watcher sync.WaitGroup
+	idle := make(chan struct{})
+	watcher.Go(func() {
+		select {
+		case <-ctx.Done():
+			r.cancel(ctx)
+		case <-idle:
+		}
+	})
 	for i := range r.program.actions {
 		actions.Go(func() { r.runAction(base, i) })
 	}
 	actions.Wait()
-	unwatch()
+	close(idle)
+	watcher.Wait()
 	if _, err := r.current(); err == nil {
 		r.end(base)
 	}
@@ -41,21 +49,10 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 
 // cancel journals that the run is cancelled, then stops the running phases.
 func (r *run) cancel(ctx context.Context) {
-	state, err := r.current()
-	if err != nil || state.Cancel != nil || state.State.Ended() {
-		return
-	}
 	cause := context.Cause(ctx)
 	reason := ErrCancelled
 	if !errors.Is(cause, context.Canceled) {
 		reason = fmt.Errorf("%w: %w", ErrCancelled, cause)
-	}
-	// a run that ended in between refuses the event; that is no fault
-	r.mu.Lock()
-	ended := r.state.State.Ended()
-	r.mu.Unlock()
-	if ended {
-		return
 	}
 	if err := r.append(ctx, Event{Kind: CancelAsked, Error: failure(r.vault.maskError(reason))}); err == nil {
 		r.stop(reason)

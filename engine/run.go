@@ -175,7 +175,8 @@ func (r *run) restore(ctx context.Context) error {
 // readObjects reads the secrets and config maps of a phase.
 func (r *run) readObjects(ctx context.Context, i int, ph *phase) (*template.Phase, error) {
 	tp := &template.Phase{Secrets: map[string]template.Secret{}, ConfigMaps: map[string]template.ConfigMap{}}
-	tree, ok := r.state.Record.Actions[i].Objects[ph.key()]
+	state, _ := r.current()
+	tree, ok := state.Record.Actions[i].Objects[ph.key()]
 	if !ok {
 		return tp, nil
 	}
@@ -245,6 +246,9 @@ func (r *run) append(ctx context.Context, e Event) error {
 	defer r.mu.Unlock()
 	if r.broken != nil {
 		return r.broken
+	}
+	if e.Kind == CancelAsked && r.state.Cancel != nil {
+		return nil
 	}
 	e.Seq, e.Time = r.state.Seq+1, r.engine.opts.Now().UTC().Round(0)
 	after := r.state.clone()
