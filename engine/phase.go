@@ -17,7 +17,7 @@ import (
 func (r *run) runPhase(base context.Context, i int, ph *phase, st step) {
 	state, _ := r.current()
 	ps := *state.Actions[i].phase(ph.index)
-	if ps.Waiting && !r.sleep(base, ph, time.Until(ps.Next)) {
+	if ps.Waiting && !r.sleep(ph, time.Until(ps.Next)) {
 		return // cancelled meanwhile: next abandons the phase
 	}
 	e := Event{Action: i, Phase: ph.index, Attempt: st.attempt}
@@ -74,17 +74,17 @@ func (r *run) fail(ctx context.Context, e Event, err error) {
 }
 
 // sleep waits, and reports whether the run goes on.
-func (r *run) sleep(base context.Context, ph *phase, d time.Duration) bool {
-	stop := r.stopping
+func (r *run) sleep(ph *phase, d time.Duration) bool {
+	stop := r.stopping.Done()
 	if ph.index == deferIndex {
-		stop = base
+		stop = nil // nothing stops a deferred phase
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
-	case <-stop.Done():
+	case <-stop:
 		return false
 	}
 }
@@ -121,7 +121,7 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 			"%w: the host died while %s ran, which is not safe to repeat; look at what it did, then start a new run or resume with leave to repeat it",
 			ErrUnknownOutcome, ph.fn.Name()))
 	}
-	ctx, cancel := r.phaseContext(base, ph, at.state.Started)
+	ctx, cancel := r.phaseContext(base, i, ph, at.state.Started)
 	defer cancel()
 	tp, err := r.readObjects(ctx, i, ph)
 	if err != nil {
@@ -151,15 +151,18 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 }
 
 // phaseContext ends when the phase has to stop: on cancel, or at the end of its time, which counts from its first attempt. A deferred
-// phase is not cancelled.
-func (r *run) phaseContext(base context.Context, ph *phase, started time.Time) (context.Context, context.CancelFunc) {
+// phase is not cancelled, and gets its time again after a crash.
+func (r *run) phaseContext(base context.Context, i int, ph *phase, started time.Time) (context.Context, context.CancelFunc) {
 	parent, timeout := r.stopping, ph.src.Timeout
 	if ph.index == deferIndex {
 		parent = base
 		if timeout == 0 {
 			timeout = r.engine.opts.DeferTimeout
-			started = r.engine.opts.Now() // a deferred phase gets its time again after a crash
 		}
+		if r.deferred[i].IsZero() {
+			r.deferred[i] = r.engine.opts.Now()
+		}
+		started = r.deferred[i]
 	}
 	if timeout == 0 {
 		return context.WithCancel(parent)
