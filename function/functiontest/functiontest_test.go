@@ -123,7 +123,9 @@ func TestMutants(t *testing.T) {
 			},
 		},
 		"good arguments": {
-			define(func(context.Context, *function.Call, args) (results, error) { return results{}, context.DeadlineExceeded }),
+			define(func(context.Context, *function.Call, args) (results, error) {
+				return results{}, context.DeadlineExceeded
+			}),
 			wrap(wrapper{edit: func(args map[string]any) { args["count"] = "many" }}),
 		},
 		"unknown arguments": {wrap(wrapper{edit: func(args map[string]any) { delete(args, "thereIsNoSuchArgument") }})},
@@ -232,4 +234,24 @@ func TestCallRecords(t *testing.T) {
 	require.Contains(t, rec.Log(), "x=geheim")
 	require.Equal(t, []function.Progress{{Bytes: 3}}, rec.Progress())
 	require.NotEqual(t, call.Name(""), call.Name("x"))
+}
+
+func TestDeclarationsNoticesDifferences(t *testing.T) {
+	greet := function.Define("Greet", "Greets.", greet, goodOptions())
+	good := functiontest.Signature{Required: "password name", Optional: "count labels list maybe", Defaults: "count=1", Outputs: "count greeting"}
+	require.NoError(t, functiontest.Declarations(t.Context(), []function.Func{greet}, map[string]functiontest.Signature{"Greet": good}))
+	for name, spoil := range map[string]func(*functiontest.Signature){
+		"required":    func(s *functiontest.Signature) { s.Required = "name" },
+		"optional":    func(s *functiontest.Signature) { s.Optional += " more" },
+		"defaults":    func(s *functiontest.Signature) { s.Defaults = "count=2" },
+		"outputs":     func(s *functiontest.Signature) { s.Outputs = "count" },
+		"of any name": func(s *functiontest.Signature) { s.Open = true },
+	} {
+		bad := good
+		spoil(&bad)
+		err := functiontest.Declarations(t.Context(), []function.Func{greet}, map[string]functiontest.Signature{"Greet": bad})
+		require.ErrorContains(t, err, name)
+	}
+	require.Error(t, functiontest.Declarations(t.Context(), nil, map[string]functiontest.Signature{"Greet": good}))
+	require.Error(t, functiontest.Declarations(t.Context(), []function.Func{greet}, nil))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/davit-project/davit/function"
@@ -14,40 +15,37 @@ import (
 func secrets(ctx context.Context, s Subject) error {
 	dead, cancel := context.WithCancel(ctx)
 	cancel()
+	return errors.Join(
+		leak(ctx, s, "in an execution", nil),
+		leak(dead, s, "when cancelled", nil),
+		leak(ctx, s, "with an unknown argument", map[string]any{"thereIsNoSuchArgument": "x"}),
+	)
+}
+
+// leak executes the function once, with more arguments than it should have.
+func leak(ctx context.Context, s Subject, when string, more map[string]any) error {
+	f, args := s.New(), s.Args(0)
+	call, rec := s.call(0)
+	canaries := plant(f.Schema().Args, args)
+	if !call.Profile.IsSet() {
+		canaries = append(canaries, "canary-of-the-profile")
+		call.Profile = function.NewSecret(`{"Credential":"canary-of-the-profile"}`)
+	}
+	for _, canary := range canaries {
+		rec.Hide(canary)
+	}
+	maps.Copy(args, more)
+	out, err := f.Exec(ctx, call, args)
 	var faults []error
-	for what, c := range map[string]struct {
-		ctx   context.Context
-		spoil string
-	}{
-		"in an execution":          {ctx, ""},
-		"when cancelled":           {dead, ""},
-		"with an unknown argument": {ctx, "thereIsNoSuchArgument"},
+	for _, seen := range []struct{ place, text string }{
+		{"outputs", fmt.Sprint(out)},
+		{"log", rec.Log()},
+		{"progress", fmt.Sprint(rec.Progress())},
+		{"error", fmt.Sprintf("%v %+v", err, err)},
 	} {
-		call, rec := s.call(0)
-		args := s.Args(0)
-		canaries := plant(s.New().Schema().Args, args)
-		if !call.Profile.IsSet() {
-			canaries = append(canaries, "canary-of-the-profile")
-			call.Profile = function.NewSecret(`{"Credential":"canary-of-the-profile"}`)
-		}
 		for _, canary := range canaries {
-			rec.Hide(canary)
-		}
-		if c.spoil != "" {
-			args[c.spoil] = "x"
-		}
-		out, err := s.New().Exec(c.ctx, call, args)
-		seen := map[string]string{
-			"outputs":  fmt.Sprint(out),
-			"log":      rec.Log(),
-			"progress": fmt.Sprint(rec.Progress()),
-			"error":    fmt.Sprintf("%v %+v", err, err),
-		}
-		for place, text := range seen {
-			for _, canary := range canaries {
-				if strings.Contains(text, canary) {
-					faults = append(faults, fmt.Errorf("%s, the %s shows %s: %s", what, place, canary, text))
-				}
+			if strings.Contains(seen.text, canary) {
+				faults = append(faults, fmt.Errorf("%s, the %s shows %s: %s", when, seen.place, canary, seen.text))
 			}
 		}
 	}
