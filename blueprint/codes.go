@@ -19,6 +19,7 @@ var parseCodes = []CodeInfo{
 	{"bad-object", []Severity{Error}, "The object of an action set is of an unknown kind and names no resource."},
 	{"bad-retry", []Severity{Error}, "A retry has no attempts, too many, or a backoff above its maximum."},
 	{"duplicate-key", []Severity{Error}, "A key stands twice in one map."},
+	{"duplicate-document", []Severity{Warning}, "Two blueprints of a file have the same name."},
 	{"encoding", []Severity{Error}, "The file is not UTF-8."},
 	{"missing-field", []Severity{Error}, "Something that must be there is not."},
 	{"no-documents", []Severity{Error}, "The file holds no documents."},

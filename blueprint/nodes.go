@@ -47,6 +47,7 @@ func (r *reader) yamlRoots(data []byte, yield func(*yaml.Node) bool) {
 		data = []byte(strings.Join(r.lines[next:], "\n"))
 		r.base = next
 	}
+	r.report(Position{Line: r.base + 1, Column: 1}, Error, "too-many", "the documents from here on are not read: too many before them are no YAML")
 }
 
 // yamlUntilError yields documents until the end, or until a syntax error, whose line it returns.

@@ -29,7 +29,7 @@ type File struct {
 // Parse reads every document of a YAML or JSON file. It never fails: what is wrong is in the diagnostics.
 // Documents of other kinds are left out and noted.
 func Parse(file string, data []byte) *File {
-	r := &reader{file: file, out: &File{}}
+	r := &reader{file: file, out: &File{}, names: map[[2]string]int{}}
 	if r.readable(data) {
 		data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 		r.lines = splitLines(string(data))
@@ -121,7 +121,9 @@ func (r *reader) document(root *yaml.Node) {
 	case version.Value != APIVersion:
 		r.report(r.at(version), Error, "unknown-api-version", "apiVersion %q is not known; it is %s", version.Value, APIVersion)
 	case kind.Value == "Blueprint":
-		r.out.Blueprints = append(r.out.Blueprints, r.blueprint(root))
+		bp := r.blueprint(root)
+		r.twice(bp)
+		r.out.Blueprints = append(r.out.Blueprints, bp)
 	case kind.Value == "ActionSet":
 		r.out.ActionSets = append(r.out.ActionSets, r.actionSet(root))
 	case kind.Value == "Profile", kind.Value == "RepositoryServer":
@@ -129,6 +131,17 @@ func (r *reader) document(root *yaml.Node) {
 	default:
 		r.report(r.at(kind), Error, "unknown-kind", "kind %q is not known%s", kind.Value, suggest(kind.Value, []string{"Blueprint", "ActionSet", "Profile"}))
 	}
+}
+
+// twice reports a blueprint with the name of one before it: of the two a run finds one.
+func (r *reader) twice(bp *Blueprint) {
+	at := bp.Source.Find("metadata.name")
+	key := [2]string{bp.Namespace, bp.Name}
+	if first, ok := r.names[key]; ok && bp.Name != "" {
+		r.report(at, Warning, "duplicate-document", "blueprint %q stands twice in this file, first in line %d", bp.Name, first)
+		return
+	}
+	r.names[key] = at.Line
 }
 
 // child is the value of a plain key, aliases followed.

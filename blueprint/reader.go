@@ -13,6 +13,8 @@ type reader struct {
 	lines []string
 	out   *File
 	diags []Diagnostic
+	// names of the blueprints so far, with their lines.
+	names map[[2]string]int
 	// base is the number of lines before the part that is being read.
 	base int
 	// positions of the current document, and what it may still use up.
@@ -23,11 +25,10 @@ type reader struct {
 
 // entry is a key of a map with its value.
 type entry struct {
-	key       string
-	path      string
-	keyNode   *yaml.Node
-	node      *yaml.Node
-	overrides bool
+	key     string
+	path    string
+	keyNode *yaml.Node
+	node    *yaml.Node
 }
 
 // at is the position of a node.
@@ -70,9 +71,16 @@ func (r *reader) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
 		}
 		return n, false
 	}
+	if !knownTags[n.ShortTag()] {
+		r.fault(n, "wrong-type", "the tag %s is not one of JSON's types", short(n.Tag))
+	}
 	r.positions[path] = r.at(n)
 	return n, true
 }
+
+// knownTags are those whose values JSON can hold.
+var knownTags = map[string]bool{"!!str": true, "!!int": true, "!!float": true, "!!bool": true, "!!null": true, "!!map": true, "!!seq": true,
+	"!!timestamp": true, "!!binary": true, "!!merge": true, "!": true, "": true}
 
 // fault reports an error at a node.
 func (r *reader) fault(n *yaml.Node, code, format string, args ...any) {
@@ -140,7 +148,7 @@ func (r *reader) entries(n *yaml.Node, path string, depth int) []entry {
 			merged = append(merged, r.merged(v, path, depth)...)
 			continue
 		case k.Kind != yaml.ScalarNode:
-			r.fault(n.Content[i], "wrong-type", "a key must be a text, this is %s; put quotes around a template", kindOf(k))
+			r.fault(n.Content[i], "wrong-type", "a key must be a text, this is %s%s", kindOf(k), quotesHint(k))
 			continue
 		case seen[k.Value] != nil:
 			r.fault(n.Content[i], "duplicate-key", "key %q stands twice in this map, first in line %d", k.Value, r.at(seen[k.Value]).Line)
@@ -222,17 +230,22 @@ func (r *reader) str(n *yaml.Node, path, what string) string {
 		return ""
 	}
 	if n.Kind != yaml.ScalarNode || kindOf(n) != "a text" {
-		hint := ""
-		if n.Kind == yaml.ScalarNode {
-			hint = "; put it in quotes"
-		} else if n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 {
-			hint = "; put quotes around a template"
-		}
-		r.fault(n, "wrong-type", "%s must be a text, this is %s%s", what, kindOf(n), hint)
+		r.fault(n, "wrong-type", "%s must be a text, this is %s%s", what, kindOf(n), quotesHint(n))
 		return ""
 	}
 	v, _ := r.scalar(n).(string)
 	return v
+}
+
+// quotesHint says where quotes help.
+func quotesHint(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.ScalarNode:
+		return "; put it in quotes"
+	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0:
+		return "; put quotes around a template"
+	}
+	return ""
 }
 
 // strs reads a list of texts.

@@ -102,7 +102,7 @@ func (s Source) follow(pos Position, lead string) Position {
 		}
 	}
 	if trimmed := strings.TrimRightFunc(lead, unicode.IsSpace); len(trimmed) < len(lead) || lead == "" {
-		c.skipSpace()
+		c.skipSpace(quote)
 	}
 	return Position{Line: c.line, Column: c.column}
 }
@@ -138,9 +138,14 @@ func (c *cursor) peek() rune {
 	return c.rest[c.column-1]
 }
 
-func (c *cursor) skipSpace() {
-	for line := c.line; c.line == line && unicode.IsSpace(c.peek()); {
-		c.column++
+// skipSpace goes on to the next character that is not white space, escaped or not.
+func (c *cursor) skipSpace(quote rune) {
+	for {
+		ahead := *c
+		if r, ok := ahead.next(quote); !ok || !unicode.IsSpace(r) {
+			return
+		}
+		*c = ahead
 	}
 }
 

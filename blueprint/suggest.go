@@ -10,7 +10,7 @@ import (
 func suggest(name string, candidates []string) string {
 	best, bestDistance := "", len(name)/3+1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		d := distance(strings.ToLower(name), strings.ToLower(c))
+		d := near(strings.ToLower(name), strings.ToLower(c))
 		if d < bestDistance || d == bestDistance && best == "" {
 			best, bestDistance = c, d
 		}
@@ -19,6 +19,15 @@ func suggest(name string, candidates []string) string {
 		return ""
 	}
 	return "; did you mean " + strconv.Quote(best) + "?"
+}
+
+// near is the distance, or 1 when one is the beginning of the other.
+func near(a, b string) int {
+	d := distance(a, b)
+	if min(len(a), len(b)) >= 4 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
+		return min(d, 1)
+	}
+	return d
 }
 
 // distance is the number of characters to insert, delete or replace to turn a into b.

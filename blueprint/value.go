@@ -45,6 +45,9 @@ func (r *reader) value(n *yaml.Node, path string, depth int) any {
 // integer is the form of whole numbers.
 var integer = regexp.MustCompile(`^[-+]?(0[xob])?[0-9a-fA-F_]+$`)
 
+// number is the form of decimal numbers.
+var number = regexp.MustCompile(`^[-+]?[0-9.]+([eE][-+]?[0-9]+)?$`)
+
 // scalar reads a text, number, boolean or null.
 func (r *reader) scalar(n *yaml.Node) any {
 	switch n.ShortTag() {
@@ -55,7 +58,11 @@ func (r *reader) scalar(n *yaml.Node) any {
 	}
 	var v any
 	if err := n.Decode(&v); err != nil {
-		r.fault(n, "wrong-type", "%q is not a value of type %s", short(n.Value), n.ShortTag())
+		if number.MatchString(n.Value) {
+			r.fault(n, "number-range", "%s does not fit into 64 bits; put it in quotes", short(n.Value))
+		} else {
+			r.fault(n, "wrong-type", "%q is not a value of type %s", short(n.Value), n.ShortTag())
+		}
 		return nil
 	}
 	switch v := v.(type) {
@@ -69,19 +76,18 @@ func (r *reader) scalar(n *yaml.Node) any {
 		}
 		return v
 	case uint64:
-		r.fault(n, "number-range", "%s is beyond the integers of 64 bits; put it in quotes", short(n.Value))
+		r.fault(n, "number-range", "%s does not fit into 64 bits; put it in quotes", short(n.Value))
 		return nil
 	case float64:
 		return r.float(n, v)
 	}
-	r.fault(n, "wrong-type", "%q is of type %s, which is not supported", short(n.Value), n.ShortTag())
-	return nil
+	return n.Value // a tag that has been reported
 }
 
 func (r *reader) float(n *yaml.Node, v float64) any {
 	switch {
 	case integer.MatchString(n.Value):
-		r.fault(n, "number-range", "%s is beyond the integers of 64 bits; put it in quotes", short(n.Value))
+		r.fault(n, "number-range", "%s does not fit into 64 bits; put it in quotes", short(n.Value))
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		r.fault(n, "number-range", "%s is no finite number; put it in quotes", short(n.Value))
 	default:
