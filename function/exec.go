@@ -8,7 +8,9 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Validate decodes rendered arguments without running anything. All faults are reported, joined, sorted by path; the error is
@@ -92,9 +94,17 @@ type argumentsError struct {
 func (e *argumentsError) Error() string {
 	texts := make([]string, len(e.problems))
 	for i, p := range e.problems {
-		texts[i] = fmt.Sprintf("%s: %s", p.Path, p.Message)
+		texts[i] = printable(p.Path) + ": " + p.Message
 	}
 	return fmt.Sprintf("function %q: %s: %s", e.function, ErrArguments, strings.Join(texts, "; "))
+}
+
+// printable quotes a path that holds line breaks or other characters that could fake a message.
+func printable(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 func (e *argumentsError) Unwrap() error { return ErrArguments }

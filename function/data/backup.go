@@ -2,7 +2,7 @@ package data
 
 import "github.com/davit-project/davit/function"
 
-const notAdvised = "Kanister plans to deprecate it; use CopyVolumeData, or KubeTask with the application's own dump and davit location push"
+const notAdvised = "Kanister plans to deprecate it; use KubeTask with the application's own dump and davit location push"
 
 type backupDataArgs struct {
 	Namespace            string `arg:"namespace" doc:"Namespace of the pod."`

@@ -22,7 +22,7 @@ type backupDataUsingKopiaServerOutputs struct {
 func backupDataUsingKopiaServer() function.Func {
 	return function.Declare[backupDataUsingKopiaServerArgs, backupDataUsingKopiaServerOutputs]("BackupDataUsingKopiaServer",
 		"Backs up a folder of a running container through a repository server.",
-		&function.Options{Deprecated: "removed from Kanister after 0.119; use CopyVolumeData, or KubeTask with davit location push"})
+		&function.Options{Deprecated: "removed from Kanister after 0.119; use KubeTask with davit location push, or CopyVolumeData"})
 }
 
 type restoreDataUsingKopiaServerArgs struct {
@@ -40,7 +40,7 @@ func restoreDataUsingKopiaServer() function.Func {
 	return function.Declare[restoreDataUsingKopiaServerArgs, struct{}]("RestoreDataUsingKopiaServer",
 		"Restores a snapshot through a repository server.",
 		&function.Options{
-			Deprecated: "removed from Kanister after 0.119; use RestoreData, or KubeTask with davit location pull",
+			Deprecated: "removed from Kanister after 0.119; use KubeTask with davit location pull, or RestoreData",
 			Check:      func(args map[string]any) []function.Problem { return function.ExactlyOne(args, "pod", "volumes") },
 		})
 }
@@ -58,6 +58,6 @@ func deleteDataUsingKopiaServer() function.Func {
 		"Deletes a snapshot through a repository server.",
 		&function.Options{
 			Replay:     function.Idempotent,
-			Deprecated: "removed from Kanister after 0.119; use DeleteData, or LocationDelete",
+			Deprecated: "removed from Kanister after 0.119; use LocationDelete, or DeleteData",
 		})
 }
