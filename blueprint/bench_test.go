@@ -15,10 +15,10 @@ func largeBlueprint() []byte {
 	b.WriteString(header + "actions:\n")
 	for _, action := range []string{"backup", "restore", "delete"} {
 		fmt.Fprintf(&b, "  %s:\n    phases:\n", action)
-		for i := range 5 {
+		for i := range 3 {
 			fmt.Fprintf(&b, "    - name: phase%d\n      func: KubeTask\n      args:\n        image: alpine\n        command:\n        - sh\n        - -c\n        - |\n", i)
-			for range 20 {
-				b.WriteString("          echo some line of a script\n          echo '{{ .StatefulSet.Namespace }}/{{ index .StatefulSet.Pods 0 }}/{{ toDate \"2006\" .Time | date \"2006\" }}'\n")
+			for range 6 {
+				b.WriteString(strings.Repeat("          echo some line of a script\n", 5) + "          echo '{{ .StatefulSet.Namespace }}/{{ index .StatefulSet.Pods 0 }}/{{ toDate \"2006\" .Time | date \"2006\" }}'\n")
 			}
 		}
 	}

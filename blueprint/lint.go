@@ -31,7 +31,7 @@ func Lint(bp *Blueprint, reg *function.Registry, opts *LintOptions) []Diagnostic
 		l.env = &template.Env{}
 	}
 	l.blueprint()
-	for _, name := range bp.ActionNames {
+	for _, name := range l.actionNames() {
 		if a := bp.Actions[name]; a != nil {
 			l.action("actions."+name, a)
 		}
@@ -47,6 +47,19 @@ type linter struct {
 	// functions tells which template functions exist, as far as that was asked.
 	functions map[string]bool
 	diags     []Diagnostic
+}
+
+// actionNames are those in the order of the document, or of all actions when a blueprint made by hand names others.
+func (l *linter) actionNames() []string {
+	for _, n := range l.bp.ActionNames {
+		if l.bp.Actions[n] == nil {
+			return slices.Sorted(maps.Keys(l.bp.Actions))
+		}
+	}
+	if len(l.bp.ActionNames) != len(l.bp.Actions) {
+		return slices.Sorted(maps.Keys(l.bp.Actions))
+	}
+	return l.bp.ActionNames
 }
 
 // report adds a finding about what stands at path.
@@ -73,7 +86,7 @@ func (l *linter) blueprint() {
 		return
 	}
 	has := func(action string) bool {
-		return slices.ContainsFunc(l.bp.ActionNames, func(n string) bool { return strings.EqualFold(n, action) })
+		return slices.ContainsFunc(l.actionNames(), func(n string) bool { return strings.EqualFold(n, action) })
 	}
 	backup, restore := has("backup"), has("restore")
 	switch {

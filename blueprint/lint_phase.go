@@ -23,6 +23,8 @@ type scope struct {
 	// schema of the phase's function and the top-level argument, in arguments of a known function.
 	schema *function.Schema
 	arg    string
+	// depth of the value in the arguments.
+	depth int
 	*seen
 }
 
@@ -147,7 +149,7 @@ func (l *linter) arguments(s scope, f function.Func) {
 
 // tree checks every text in a value, map keys included; rel is its path from the arguments.
 func (l *linter) tree(s scope, path, rel string, v any, raw func(string) bool) {
-	if strings.Count(path, ".")+strings.Count(path, "[") > 20*maxDepth || raw != nil && rel != "" && raw(rel) {
+	if s.depth++; s.depth > 2*maxDepth || raw != nil && rel != "" && raw(rel) {
 		return
 	}
 	switch v := v.(type) {

@@ -254,7 +254,7 @@ func (l *linter) secretInCommand(s scope, f finding, ref template.Reference) {
 	if !ok || !arg.Command || !s.first("command "+s.phasePath+" "+s.arg) {
 		return
 	}
-	f.report(Warning, "secret-in-command", "secret .%s is rendered into a command line, which process lists and audit logs show", strings.Join(ref.Path, "."))
+	f.report(Warning, "secret-in-command", "secret .%s is rendered into a command line, which process lists and audit logs show; a file or an environment variable taken from the Secret does not", strings.Join(ref.Path, "."))
 }
 
 // secret tells whether a path holds, or contains, what must stay secret.

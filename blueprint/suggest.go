@@ -21,13 +21,16 @@ func suggest(name string, candidates []string) string {
 	return "; did you mean " + strconv.Quote(best) + "?"
 }
 
-// near is the distance, or 1 when one is the beginning of the other.
+// near is the distance, or less than any when the two begin alike: inputArtifacts and inputArtifactNames.
 func near(a, b string) int {
-	d := distance(a, b)
-	if min(len(a), len(b)) >= 4 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
-		return min(d, 1)
+	shared := 0
+	for shared < min(len(a), len(b)) && a[shared] == b[shared] {
+		shared++
 	}
-	return d
+	if a != b && shared >= 4 && shared*5 >= min(len(a), len(b))*4 {
+		return 0
+	}
+	return distance(a, b)
 }
 
 // distance is the number of characters to insert, delete or replace to turn a into b.
