@@ -54,10 +54,10 @@ func list(w io.Writer, schemas []function.Schema) error {
 	return tw.Flush()
 }
 
-// replay says what becomes of the function after a crash.
+// replay says what becomes of a call whose outcome a crash hid.
 func replay(s function.Schema) string {
 	if !s.Runnable {
-		return "(lint only)"
+		return "not built in"
 	}
 	return s.Replay.String()
 }
@@ -72,9 +72,13 @@ func describe(w io.Writer, schemas []function.Schema) error {
 		if s.Deprecated != "" {
 			fmt.Fprintf(&b, "Deprecated: %s\n", s.Deprecated)
 		}
-		fmt.Fprintf(&b, "After a crash: %s\n", replay(s))
-		describeFields(&b, "Arguments", s.Args)
-		describeFields(&b, "Outputs", s.Outputs)
+		if s.Runnable {
+			fmt.Fprintf(&b, "After a crash: %s\n", s.Replay)
+		} else {
+			b.WriteString("Not built in: blueprints that call it can be checked, not run.\n")
+		}
+		describeFields(&b, "Arguments", s.Args, argNotes)
+		describeFields(&b, "Outputs", s.Outputs, func(function.Field) string { return "" })
 		if s.OpenOutputs {
 			b.WriteString("\nThe command may add outputs of any name.\n")
 		}
@@ -86,31 +90,36 @@ func describe(w io.Writer, schemas []function.Schema) error {
 	return err
 }
 
-func describeFields(b *strings.Builder, title string, fields []function.Field) {
+func describeFields(b *strings.Builder, title string, fields []function.Field, notes func(function.Field) string) {
 	if len(fields) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n%s:\n", title)
 	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	writeFields(tw, "  ", fields)
-	_ = tw.Flush()
+	writeFields(tw, "  ", fields, notes)
+	_ = tw.Flush() // a builder takes everything
 }
 
-func writeFields(w io.Writer, margin string, fields []function.Field) {
+func writeFields(w io.Writer, margin string, fields []function.Field, notes func(function.Field) string) {
 	for _, f := range fields {
-		var notes string
-		if f.Required {
-			notes = "required"
-		}
-		if f.Default != "" {
-			notes = "default " + f.Default
-		}
-		if len(f.Enum) > 0 {
-			notes = strings.TrimSpace(notes + " one of " + strings.Join(f.Enum, ", "))
-		}
-		_, _ = fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", margin, f.Name, typeName(f.Type), notes, f.Doc)
-		writeFields(w, margin+"  ", fieldsOf(f.Type))
+		_, _ = fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", margin, f.Name, typeName(f.Type), notes(f), f.Doc)
+		writeFields(w, margin+"  ", fieldsOf(f.Type), notes)
 	}
+}
+
+// argNotes says whether an argument must be given, what it is otherwise and what it can be.
+func argNotes(f function.Field) string {
+	var notes []string
+	if f.Required {
+		notes = append(notes, "required")
+	}
+	if f.Default != "" {
+		notes = append(notes, "default "+f.Default)
+	}
+	if len(f.Enum) > 0 {
+		notes = append(notes, "one of "+strings.Join(f.Enum, ", "))
+	}
+	return strings.Join(notes, ", ")
 }
 
 // fieldsOf returns the fields of an object, also of one in a list or map.

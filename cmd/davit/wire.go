@@ -9,11 +9,15 @@ import (
 
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/builtin"
 )
 
 const agentName = "kando"
 
-func registry() (*function.Registry, error) { return function.NewRegistry() }
+// registry holds every function, to lint and to describe.
+func registry() (*function.Registry, error) {
+	return function.NewRegistry(builtin.All(builtin.Deps{})...)
+}
 
 // opened is a cluster and what runs on it.
 type opened struct {
