@@ -233,7 +233,7 @@ func TestCancelledBeforeItBeganDoesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := newWorld()
-	res, err := New(w.registry(t), newObjects(), nil).Run(ctx, specOf(t, twoPhases, "backup"), &MemoryJournal{})
+	res, err := New(w.registry(t), newObjects(), nil).Run(ctx, specOf(t, twoPhases, "backup"), &mortalJournal{left: 100})
 	require.ErrorIs(t, err, ErrCancelled)
 	require.Equal(t, Cancelled, res.State)
 	require.Empty(t, w.log)

@@ -15,9 +15,6 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 	r.mu.Lock()
 	r.stopping, r.stop = stopping, stop
 	r.mu.Unlock()
-	if r.state.Cancel != nil {
-		stop(ErrCancelled)
-	}
 	if ctx.Err() != nil {
 		r.cancel(ctx)
 	}

@@ -24,6 +24,9 @@ type mortalJournal struct {
 }
 
 func (j *mortalJournal) Append(ctx context.Context, e Event) error {
+	if err := ctx.Err(); err != nil {
+		return err // what a run journals does not depend on whether it was cancelled
+	}
 	if j.left == 0 {
 		return errCrash
 	}

@@ -45,6 +45,8 @@ type vault struct {
 	values map[secretRef]string
 	// known values by their first byte, longest first.
 	index [256][]vaultEntry
+	// pairs has a bit for each two bytes that a known value begins with, so that most of a text is passed over quickly.
+	pairs [1 << 16 / 64]uint64
 }
 
 func newVault() *vault { return &vault{values: map[secretRef]string{}} }
@@ -62,7 +64,29 @@ func (v *vault) add(ref secretRef, value string) {
 		list := append(v.index[text[0]], vaultEntry{text, ref})
 		slices.SortStableFunc(list, func(a, b vaultEntry) int { return len(b.value) - len(a.value) })
 		v.index[text[0]] = list
+		v.markPairs(text)
 	}
+}
+
+func (v *vault) markPairs(text string) {
+	first := int(text[0]) << 8
+	if len(text) > 1 {
+		pair := first | int(text[1])
+		v.pairs[pair/64] |= 1 << (pair % 64)
+		return
+	}
+	for pair := first; pair < first+256; pair += 64 {
+		v.pairs[pair/64] = ^uint64(0)
+	}
+}
+
+// mayBegin tells whether a known value may begin at i.
+func (v *vault) mayBegin(s string, i int) bool {
+	if i+1 == len(s) {
+		return true
+	}
+	pair := int(s[i])<<8 | int(s[i+1])
+	return v.pairs[pair/64]&(1<<(pair%64)) != 0
 }
 
 func (v *vault) addSecret(s template.Secret) {
@@ -135,6 +159,10 @@ func (v *vault) split(s string) []part {
 	var parts []part
 	start := 0
 	for i := 0; i < len(s); {
+		if !v.mayBegin(s, i) {
+			i++
+			continue
+		}
 		e := v.match(s, i)
 		if e == nil {
 			i++
