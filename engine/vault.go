@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/davit-project/davit/template"
 )
@@ -192,6 +193,9 @@ func (v *vault) match(s string, i int) *vaultEntry {
 		}
 		if len(value) < shortSecret && (wordAt(s, i-1) || wordAt(s, i+len(value))) {
 			continue
+		}
+		if !utf8.ValidString(value) && utf8.ValidString(s) {
+			continue // it would cut a character in two
 		}
 		return &list[k]
 	}
