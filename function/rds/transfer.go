@@ -31,11 +31,11 @@ func exportRDSSnapshotToLocation() function.Func {
 name: export
 args:
   namespace: "{{ .Namespace.Name }}"
-  instanceID: "{{ .Phases.snapshot.Output.instanceID }}"
-  snapshotID: "{{ .Phases.snapshot.Output.snapshotID }}"
+  instanceID: "{{ .ArtifactsIn.snapshot.KeyValue.instance }}"
+  snapshotID: "{{ .ArtifactsIn.snapshot.KeyValue.id }}"
   dbEngine: PostgreSQL
-  username: "{{ index .Phases.snapshot.Secrets.db.Data \"username\" | toString }}"
-  password: "{{ index .Phases.snapshot.Secrets.db.Data \"password\" | toString }}"
+  username: "{{ .Secrets.db.Data.username | toString }}"
+  password: "{{ .Secrets.db.Data.password | toString }}"
 `})
 }
 
