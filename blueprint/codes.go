@@ -24,6 +24,7 @@ var parseCodes = []CodeInfo{
 	{"missing-field", []Severity{Error}, "Something that must be there is not."},
 	{"no-documents", []Severity{Error}, "The file holds no documents."},
 	{"number-range", []Severity{Error}, "A number does not fit into 64 bits, or is not finite."},
+	{"old-field", []Severity{Warning}, "A field has a new name."},
 	{"other-kind", []Severity{Note}, "The document is neither a blueprint nor an action set, and left out."},
 	{"syntax", []Severity{Error}, "The text is not YAML."},
 	{"too-deep", []Severity{Error}, "The document nests too deep."},

@@ -80,6 +80,7 @@ func (r *reader) action(e entry) *Action {
 	r.fields(e.node, e.path, "an action", map[string]setter{
 		"name":               r.text1("the name", new(string)), // Kanister has the field and never reads it
 		"kind":               r.text1("the kind", &a.Kind),
+		"type":               func(n *yaml.Node, path string) { r.oldKind(n, path, a) },
 		"configMapNames":     r.texts("configMapNames", &a.ConfigMapNames),
 		"secretNames":        r.texts("secretNames", &a.SecretNames),
 		"inputArtifactNames": r.texts("inputArtifactNames", &a.InputArtifactNames),
@@ -98,6 +99,15 @@ func (r *reader) action(e entry) *Action {
 		},
 	})
 	return a
+}
+
+// oldKind reads the field that old blueprints have in place of kind. Kubernetes drops it without a word.
+func (r *reader) oldKind(n *yaml.Node, path string, a *Action) {
+	kind := r.str(n, path, "the type")
+	if a.Kind == "" {
+		a.Kind = kind
+	}
+	r.report(r.positions[path], Warning, "old-field", "type is the old name of the field kind")
 }
 
 func (r *reader) phase(n *yaml.Node, path string) *Phase {

@@ -17,7 +17,7 @@ func (l *linter) text(s scope, path, text string) {
 	}
 	t, err := l.env.Compile(path, text)
 	if err != nil {
-		if !l.unknownFunctions(path, text) {
+		if errors.Is(err, template.ErrLimit) || !l.unknownFunctions(path, text) {
 			l.syntax(path, text, err)
 		}
 		return
@@ -63,13 +63,8 @@ var leftOut = map[string]string{
 
 // unknownFunctions reports the functions of a text that do not exist; false when it finds none.
 func (l *linter) unknownFunctions(path, text string) bool {
-	tree := parse.New("text")
-	tree.Mode = parse.SkipFuncCheck
-	if _, err := tree.Parse(text, "", "", map[string]*parse.Tree{}); err != nil || tree.Root == nil {
-		return false
-	}
 	found := false
-	for _, id := range identifiers(tree.Root) {
+	for _, id := range calls(text) {
 		if l.known(id.Ident) {
 			continue
 		}
@@ -82,6 +77,20 @@ func (l *linter) unknownFunctions(path, text string) bool {
 		l.reportAt(l.bp.Source.At(path, text, line, column), path, Error, "template-function-unknown", "there is no template function %q%s", id.Ident, reason)
 	}
 	return found
+}
+
+// calls lists the functions a text calls, whether they exist or not; none when it is no template.
+func calls(text string) []*parse.IdentifierNode {
+	tree, trees := parse.New("text"), map[string]*parse.Tree{}
+	tree.Mode = parse.SkipFuncCheck
+	if _, err := tree.Parse(text, "", "", trees); err != nil {
+		return nil
+	}
+	var out []*parse.IdentifierNode
+	for _, t := range ordinary(trees) {
+		out = append(out, identifiers(t.Root)...)
+	}
+	return out
 }
 
 // commonFunctions are suggested for those that do not exist.

@@ -82,6 +82,7 @@ func actionSchema() object {
 	return closed("An action: phases that run in order.", object{
 		"name":               text("Not used."),
 		"kind":               text("Kind of the object the action is for, for readers; not checked."),
+		"type":               object{"type": nullable("string"), "deprecated": true, "description": "Old name of kind."},
 		"configMapNames":     texts("Config maps the action's templates read from .ConfigMaps."),
 		"secretNames":        texts("Secrets the action's templates read from .Secrets."),
 		"inputArtifactNames": texts("Artifacts the action's templates read from .ArtifactsIn."),
