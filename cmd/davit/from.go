@@ -10,8 +10,9 @@ import (
 
 // inherit makes the actions of a complete run the base: object, options, profile, secrets and config maps are kept, pod settings and
 // versions are not. Its blueprints are taken too unless the flags give others.
-func (o *order) inherit(ctx context.Context, s state, id string) error {
-	journal, events, err := s.read(ctx, id)
+func (o *order) inherit(ctx context.Context, s *session) error {
+	id := s.flags.from
+	journal, events, err := s.state.read(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -23,6 +24,7 @@ func (o *order) inherit(ctx context.Context, s state, id string) error {
 		return fmt.Errorf("run %q is %s: only what a complete run made can be taken over", id, parent.State)
 	}
 	o.parent = journal
+	s.local = s.local || isLocal(events)
 	for _, a := range parent.Record.Actions {
 		spec := blueprint.ActionSpec{
 			Name: a.Spec.Name, Blueprint: a.Spec.Blueprint, Object: a.Spec.Object,

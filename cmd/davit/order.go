@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &order{id: s.flags.run, request: req}
+	o := &order{id: s.flags.run, request: req, labels: map[string]string{}}
 	given, sets, err := s.documents()
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	o.blueprints = given
 	switch {
 	case s.flags.from != "":
-		err = o.inherit(ctx, s.state, s.flags.from)
+		err = o.inherit(ctx, s)
 	case s.flags.actionSet != "":
 		err = o.take(s.flags.actionSet, sets)
 	case len(given) > 1:
@@ -61,6 +62,9 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if err := o.lint(reg, specs); err != nil {
 		return nil, err
 	}
+	if s.local {
+		o.labels[clusterLabel] = "local"
+	}
 	_, err = engine.New(reg, nil, nil).Plan(&engine.Spec{ID: o.id, Blueprints: o.blueprints, Actions: specs})
 	return o, err
 }
@@ -70,7 +74,8 @@ func (o *order) take(file string, sets []*blueprint.ActionSet) error {
 	if len(sets) != 1 {
 		return fmt.Errorf("%q holds %d action sets, want one", file, len(sets))
 	}
-	o.base, o.labels = sets[0].Actions, sets[0].Labels
+	o.base = sets[0].Actions
+	maps.Copy(o.labels, sets[0].Labels)
 	if len(o.base) == 0 {
 		return fmt.Errorf("%q asks for no action", file)
 	}

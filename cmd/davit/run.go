@@ -46,8 +46,10 @@ Exit codes: 0 the run is complete, 1 it failed, 2 wrong usage or input (nothing 
 // session is one execution of davit run.
 type session struct {
 	*program
-	flags  *runFlags
-	state  state
+	flags *runFlags
+	state state
+	// local is true for a run on this machine: flags say so, or the journal of the run that goes on or is taken over.
+	local  bool
 	engine *engine.Engine
 	report *report
 }
@@ -68,7 +70,7 @@ func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
 	if !asked && f.run == "" {
 		return errors.New("nothing to run: give --blueprint and --action, --filename, --from, or --run of an interrupted run")
 	}
-	s := &session{program: p, flags: f, report: &report{to: p.reporter(), now: time.Now}}
+	s := &session{program: p, flags: f, local: len(f.local) > 0, report: &report{to: p.reporter(), now: time.Now}}
 	if s.state, err = p.openState(f.state); err != nil {
 		return err
 	}
@@ -76,7 +78,17 @@ func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
 	if err != nil {
 		return err
 	}
+	if !s.local {
+		return errors.New("no cluster to run on: give manifests with --local")
+	}
 	return s.execute(ctx, o, unknown)
+}
+
+// clusterLabel, with the value local, marks a run that is on this machine.
+const clusterLabel = "davit.io/cluster"
+
+func isLocal(events []engine.Event) bool {
+	return len(events) > 0 && events[0].Run != nil && events[0].Run.Labels[clusterLabel] == "local"
 }
 
 // order returns what the run shall do, checked as far as that goes without a cluster; nil for a run that is resumed.
@@ -86,10 +98,11 @@ func (s *session) order(ctx context.Context, req *request, asked bool) (*order, 
 		switch {
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, err
-		case len(events) > 0 && asked:
-			_, _ = fmt.Fprintf(s.stderr, "davit run: run %s goes on as its journal has it; flags that say what to run are not looked at\n", id)
-			return nil, nil
 		case len(events) > 0:
+			if asked {
+				_, _ = fmt.Fprintf(s.stderr, "davit run: run %s goes on as its journal has it; flags that say what to run are not looked at\n", id)
+			}
+			s.local = s.local || isLocal(events)
 			return nil, nil
 		case !asked:
 			return nil, fmt.Errorf("there is no run %q to resume in %q, and no flag says what a new one should do", id, s.state)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/template"
@@ -24,19 +23,8 @@ type runFlags struct {
 	verbose                                            bool
 }
 
-// aliases are kanctl's names for flags that take one value each here.
-var aliases = map[string]string{
-	"options": "option", "secrets": "secret", "config-maps": "config-map", "functionVersion": "function-version",
-}
-
 func (f *runFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if to, ok := aliases[name]; ok {
-			name = to
-		}
-		return pflag.NormalizedName(name)
-	})
 	flags.StringArrayVarP(&f.blueprints, "blueprint", "b", nil, "`FILE` with blueprints; repeat it for several")
 	flags.StringVarP(&f.actionSet, "filename", "f", "", "`FILE` with an action set that says what to run; flags change it")
 	flags.StringVar(&f.from, "from", "", "run whose blueprint, objects, artifacts, options and references are taken over; flags change them")
@@ -58,7 +46,7 @@ func (f *runFlags) bind(cmd *cobra.Command) {
 	flags.StringSliceVarP(&f.configMaps, "config-map", "c", nil, "config map, `REF=NAMESPACE/NAME`")
 	flags.StringVar(&f.version, "function-version", "", "`VERSION` of functions to prefer")
 
-	flags.StringSliceVar(&f.local, "local", nil, "run on this machine with these `MANIFESTS`, files or folders, in place of a cluster")
+	flags.StringSliceVar(&f.local, "local", nil, "run on this machine, with the objects of these `MANIFESTS`, files or folders; resumed runs and --from know their own")
 	flags.StringVar(&f.state, "state", "", "`FOLDER` of journals (default $XDG_STATE_HOME/davit or ~/.local/state/davit)")
 	flags.StringVar(&f.run, "run", "", "`ID` of the run: resumed when its journal is there, else the name of a new one (default generated)")
 	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
