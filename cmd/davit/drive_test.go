@@ -102,7 +102,7 @@ func (b *bench) events(t *testing.T) []string {
 	return all
 }
 
-func exitOf(err error) int {
+func codeOf(err error) int {
 	if err == nil {
 		return 0
 	}
@@ -111,24 +111,11 @@ func exitOf(err error) int {
 	return exit.code
 }
 
-type noSource struct{}
-
-var _ engine.Source = noSource{}
+// noSource knows every subject and nothing of it.
+type noSource struct{ unreachable }
 
 func (noSource) Subject(context.Context, template.ObjectReference, *template.Params) error {
 	return nil
-}
-
-func (noSource) Secret(context.Context, string, string) (template.Secret, error) {
-	return template.Secret{}, errors.New("no secrets here")
-}
-
-func (noSource) ConfigMap(context.Context, string, string) (template.ConfigMap, error) {
-	return template.ConfigMap{}, errors.New("no config maps here")
-}
-
-func (noSource) Profile(context.Context, string, string) (*template.Profile, error) {
-	return nil, errors.New("no profiles here")
 }
 
 func TestDriveToTheEnd(t *testing.T) {
@@ -141,7 +128,8 @@ func TestDriveToTheEnd(t *testing.T) {
 	assert.Contains(t, b.out.String(), `"artifacts":{"copy":{"keyValue":{"path":"/a"}`)
 
 	b.out.Reset()
-	require.NoError(t, b.drive(t.Context(), &engine.Spec{ID: "r1"}), "a run that has ended shows its result")
+	b.flags.run, b.flags.onUnknown, b.flags.state = "r1", "fail", string(b.state)
+	require.NoError(t, b.run(t.Context(), b.flags, false), "a run that has ended shows its result")
 	assert.Equal(t, []string{"action-ended complete", "run-ended complete"}, b.events(t))
 	assert.Equal(t, map[string]int{"/a": 1, "/tmp": 1}, b.worked)
 }
@@ -150,7 +138,7 @@ func TestDriveFailure(t *testing.T) {
 	b := newBench(t)
 	b.block = func(context.Context) error { return errors.New("disk on fire") }
 	err := b.drive(t.Context(), b.spec(t))
-	assert.Equal(t, exitFailed, exitOf(err))
+	assert.Equal(t, exitFailed, codeOf(err))
 	require.ErrorContains(t, err, `phase "second" (Block): disk on fire`)
 	assert.Equal(t, "run-ended failed", b.events(t)[len(b.events(t))-1])
 	assert.Equal(t, 1, b.worked["/tmp"], "the deferred phase ran")
@@ -161,7 +149,7 @@ func TestDriveWrongRequest(t *testing.T) {
 	spec := b.spec(t)
 	spec.Actions[0].Name = "restore"
 	err := b.drive(t.Context(), spec)
-	assert.Equal(t, exitUsage, exitOf(err))
+	assert.Equal(t, exitUsage, codeOf(err))
 	require.ErrorContains(t, err, `has no action "restore"`)
 	_, _, err = b.state.read(t.Context(), "r1")
 	require.ErrorIs(t, err, os.ErrNotExist, "no journal is left")
@@ -175,7 +163,7 @@ func TestInterruptCancels(t *testing.T) {
 		return context.Cause(ctx)
 	}
 	err := b.drive(t.Context(), b.spec(t))
-	assert.Equal(t, exitCancelled, exitOf(err))
+	assert.Equal(t, exitCancelled, codeOf(err))
 	require.ErrorIs(t, err, engine.ErrCancelled)
 	assert.Equal(t, "run-ended cancelled", b.events(t)[len(b.events(t))-1])
 	assert.Equal(t, 1, b.worked["/tmp"], "the deferred phase ran")
@@ -202,7 +190,7 @@ func TestRunIsBusy(t *testing.T) {
 	journal, err := engine.OpenFile(path)
 	require.NoError(t, err)
 	err = b.drive(t.Context(), b.spec(t))
-	assert.Equal(t, exitUsage, exitOf(err))
+	assert.Equal(t, exitUsage, codeOf(err))
 	require.ErrorIs(t, err, engine.ErrBusy)
 	require.NoError(t, journal.Close())
 }

@@ -65,7 +65,7 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if s.local {
 		o.labels[clusterLabel] = "local"
 	}
-	_, err = engine.New(reg, nil, nil).Plan(&engine.Spec{ID: o.id, Blueprints: o.blueprints, Actions: specs})
+	_, err = engine.New(reg, unreachable{}, nil).Plan(&engine.Spec{ID: o.id, Blueprints: o.blueprints, Actions: specs})
 	return o, err
 }
 

@@ -28,7 +28,7 @@ func (r *report) progress(ref engine.PhaseRef, p function.Progress) {
 	r.to.progress(r.names.progressLine(r.now(), ref, p))
 }
 
-// resume says that a run goes on, when it has events that say it has not ended.
+// resume says that a run goes on, when it has begun.
 func (r *report) resume(events []engine.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,16 +36,12 @@ func (r *report) resume(events []engine.Event) {
 		return
 	}
 	r.names.learn(events[0])
-	if events[len(events)-1].Kind != engine.RunEnded {
-		r.to.event(line{Time: r.now(), Event: runResumed, Run: r.names.run})
-	}
+	r.to.event(line{Time: r.now(), Event: runResumed, Run: r.names.run})
 }
 
 // replay shows how a run ended that had ended before.
 func (r *report) replay(events []engine.Event) {
-	if events[len(events)-1].Kind != engine.RunEnded {
-		return
-	}
+	r.names.learn(events[0])
 	for _, e := range events {
 		if e.Kind == engine.ActionEnded || e.Kind == engine.RunEnded {
 			r.observe(e)

@@ -74,12 +74,23 @@ func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
 	if s.state, err = p.openState(f.state); err != nil {
 		return err
 	}
-	o, err := s.order(ctx, req, asked)
+	if f.run != "" {
+		journal, events, err := s.state.read(ctx, f.run)
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case len(events) > 0:
+			if asked {
+				_, _ = fmt.Fprintf(p.stderr, "davit run: run %s goes on as its journal has it; flags that say what to run are not looked at\n", f.run)
+			}
+			return s.again(ctx, journal, events, unknown)
+		case !asked:
+			return fmt.Errorf("there is no run %q to resume in %q, and no flag says what a new one should do", f.run, s.state)
+		}
+	}
+	o, err := s.newOrder(ctx, req)
 	if err != nil {
 		return err
-	}
-	if !s.local {
-		return errors.New("no cluster to run on: give manifests with --local")
 	}
 	return s.execute(ctx, o, unknown)
 }
@@ -91,28 +102,26 @@ func isLocal(events []engine.Event) bool {
 	return len(events) > 0 && events[0].Run != nil && events[0].Run.Labels[clusterLabel] == "local"
 }
 
-// order returns what the run shall do, checked as far as that goes without a cluster; nil for a run that is resumed.
-func (s *session) order(ctx context.Context, req *request, asked bool) (*order, error) {
-	if id := s.flags.run; id != "" {
-		_, events, err := s.state.read(ctx, id)
-		switch {
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return nil, err
-		case len(events) > 0:
-			if asked {
-				_, _ = fmt.Fprintf(s.stderr, "davit run: run %s goes on as its journal has it; flags that say what to run are not looked at\n", id)
-			}
-			s.local = s.local || isLocal(events)
-			return nil, nil
-		case !asked:
-			return nil, fmt.Errorf("there is no run %q to resume in %q, and no flag says what a new one should do", id, s.state)
-		}
+// again resumes a run, or shows the result of one that has ended, which needs no cluster.
+func (s *session) again(ctx context.Context, journal engine.Journal, events []engine.Event, unknown engine.Unknown) error {
+	if events[len(events)-1].Kind != engine.RunEnded {
+		s.local = s.local || isLocal(events)
+		return s.execute(ctx, nil, unknown)
 	}
-	return s.newOrder(ctx, req)
+	result, err := engine.New(nil, unreachable{}, nil).Load(ctx, journal)
+	if err != nil {
+		return err
+	}
+	defer s.report.close()
+	s.report.replay(events)
+	return exitOf(result, result.Err(), result.ID)
 }
 
-// execute opens the cluster and drives the run.
+// execute opens the cluster and drives the run: a new one, or without an order the one that the flags name.
 func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown) (err error) {
+	if !s.local {
+		return errors.New("no cluster to run on: give manifests with --local")
+	}
 	handler := slog.DiscardHandler
 	if s.flags.verbose {
 		handler = slog.NewTextHandler(s.stderr, nil)
@@ -157,16 +166,18 @@ func (s *session) drive(ctx context.Context, spec *engine.Spec) error {
 	ctx, stop := s.cancelOnSignal(ctx, spec.ID)
 	defer stop()
 	result, err := s.engine.Run(ctx, spec, journal)
-	if len(events) > 0 && result != nil && result.State.Ended() {
-		s.report.replay(events)
-	}
+	return exitOf(result, err, spec.ID)
+}
+
+// exitOf turns what became of a run into an exit code.
+func exitOf(result *engine.Result, err error, id string) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, engine.ErrInvalid):
 		return err
 	case errors.Is(err, engine.ErrJournal):
-		return &exitError{exitFailed, fmt.Errorf("%w\nthe run stands still; once the cause is gone, resume it with --run %s", err, spec.ID)}
+		return &exitError{exitFailed, fmt.Errorf("%w\nthe run stands still; once the cause is gone, resume it with --run %s", err, id)}
 	case result != nil && result.State == engine.Cancelled:
 		return &exitError{exitCancelled, err}
 	default:
