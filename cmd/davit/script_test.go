@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"flag"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -26,7 +28,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code": code,
+			"code":    code,
+			"waitfor": waitfor,
 		},
 	})
 }
@@ -51,4 +54,22 @@ func exitCode(err error) string {
 		return err.Error()
 	}
 	return strconv.Itoa(exit.ExitCode())
+}
+
+// waitfor waits for a file that a process of this machine makes: waitfor started.
+func waitfor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitfor FILE")
+	}
+	deadline := time.After(30 * time.Second)
+	for tick := time.Tick(5 * time.Millisecond); ; {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		select {
+		case <-tick:
+		case <-deadline:
+			ts.Fatalf("%s did not appear in time", args[0])
+		}
+	}
 }
