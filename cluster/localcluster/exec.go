@@ -1,0 +1,129 @@
+//go:build unix
+
+package localcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/davit-project/davit/cluster"
+)
+
+func isMain(ct corev1.Container) bool { return ct.Name == mainContainer }
+
+// Exec runs a command with the environment and working directory of a container; see cluster.Executor.
+func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	p, err := c.findPod(cmd.Namespace, cmd.Pod)
+	if err != nil {
+		return err
+	}
+	container, err := p.container(cmd.Container)
+	if err != nil {
+		return err
+	}
+	if len(cmd.Args) == 0 {
+		return fmt.Errorf("%w: %s, container %s: no command", cluster.ErrInvalid, p, container)
+	}
+	if s := p.status(); !s.running {
+		return fmt.Errorf("%s: %w", p, cluster.ErrNotRunning)
+	}
+	proc := exec.Command("/bin/sh", append([]string{p.file(filepath.Join("c", container, "exec.sh"))}, cmd.Args...)...)
+	proc.Env = []string{"PATH=" + c.opts.Env["PATH"], markName + "=" + p.uid()}
+	proc.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// always a pipe, as in a container; the copying waits for a slow reader
+	proc.Stdout, proc.Stderr = writer{cmd.Stdout}, writer{cmd.Stderr}
+	if cmd.Stdin != nil {
+		stdin, err := proc.StdinPipe()
+		if err != nil {
+			return err
+		}
+		go func() { // not waited for: the command may end without having read everything
+			_, _ = io.Copy(stdin, cmd.Stdin)
+			_ = stdin.Close()
+		}()
+	}
+	if err := proc.Start(); err != nil {
+		return fmt.Errorf("%s, container %s: start: %w", p, container, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- proc.Wait() }()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		c.endSession(context.WithoutCancel(ctx), proc.Process.Pid, done)
+		return context.Cause(ctx)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code := exit.ExitCode()
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			code = 128 + int(ws.Signal())
+		}
+		return &cluster.ExitError{What: fmt.Sprintf("%s, container %s", p, container), Code: code}
+	}
+	return err
+}
+
+// endSession ends the processes of an exec'd command.
+func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error) {
+	deadline := time.Now().Add(c.opts.Grace)
+	sig := syscall.SIGTERM
+	for wait := newPoll(); ; {
+		pids, err := processes(session)
+		if err != nil || len(pids) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			sig = syscall.SIGKILL
+		}
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, sig) // it may have ended by itself
+		}
+		_ = wait.wait(ctx)
+	}
+	select {
+	case err := <-done:
+		_ = err // the caller has the cause
+	case <-time.After(c.opts.Grace): // who left the session keeps the pipes open
+	}
+}
+
+// writer drops what nobody wants.
+type writer struct{ io.Writer }
+
+func (w writer) Write(p []byte) (int, error) {
+	if w.Writer == nil {
+		return len(p), nil
+	}
+	return w.Writer.Write(p)
+}
+
+// container finds the container that is named, or the only one.
+func (p *podDir) container(name string) (string, error) {
+	var names []string
+	for _, ct := range p.pod.Spec.Containers {
+		if ct.Name == name {
+			return name, nil
+		}
+		names = append(names, ct.Name)
+	}
+	if name != "" {
+		return "", fmt.Errorf("%s has no container %q; it has %s: %w", p, name, strings.Join(names, ", "), cluster.ErrNotFound)
+	}
+	if len(names) > 1 {
+		return "", fmt.Errorf("%s: %w; it has %s", p, cluster.ErrAmbiguous, strings.Join(names, ", "))
+	}
+	return names[0], nil
+}

@@ -1,0 +1,200 @@
+//go:build unix
+
+package localcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/davit-project/davit/cluster"
+)
+
+// copyBuffer is what a follower of a log holds in memory.
+const copyBuffer = 32 << 10
+
+// tailSize bounds the last output in an ExitError.
+const tailSize = 4 << 10
+
+// RunPod runs a pod to its end; see cluster.PodRunner.
+func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
+	want, err := podFor(pod)
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return c.stop(ctx, pod, nil)
+	}
+	p, err := c.start(ctx, want, pod.Profile)
+	if err != nil {
+		return err
+	}
+	tail, err := c.follow(ctx, p, pod.Log)
+	if err != nil {
+		return c.stop(ctx, pod, err)
+	}
+	err = p.result(tail)
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Grace+10*time.Second)
+	defer cancel()
+	return errors.Join(err, c.remove(bound, p))
+}
+
+// stop ends and removes a pod that is not to go on, also one of an earlier host, and returns why.
+func (c *Cluster) stop(ctx context.Context, pod cluster.Pod, cause error) error {
+	if cause == nil || ctx.Err() != nil {
+		cause = context.Cause(ctx)
+	}
+	p, err := c.findPod(pod.Namespace, pod.Name)
+	if errors.Is(err, cluster.ErrNotFound) {
+		return cause
+	}
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	for k, v := range pod.Labels {
+		if p.pod.Labels[k] != v {
+			return cause // not ours
+		}
+	}
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Grace+10*time.Second)
+	defer cancel()
+	return errors.Join(cause, c.remove(bound, p))
+}
+
+// follow copies the log of the main container from its beginning until the pod has ended, and returns its last bytes.
+func (c *Cluster) follow(ctx context.Context, p *podDir, to io.Writer) ([]byte, error) {
+	if to == nil {
+		to = io.Discard
+	}
+	name := mainContainer
+	if !slices.ContainsFunc(p.pod.Spec.Containers, isMain) {
+		name = p.pod.Spec.Containers[0].Name
+	}
+	var file *os.File
+	defer func() {
+		if file != nil {
+			file.Close() //nolint:errcheck // read only
+		}
+	}()
+	var tail []byte
+	buf := make([]byte, copyBuffer)
+	wait := newPoll()
+	for {
+		s := p.status() // before the log is read: what was written until the end is then read too
+		if file == nil {
+			f, err := os.Open(p.file(filepath.Join("c", name, "log")))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("%s: %w", p, err)
+			}
+			file = f
+		}
+		for file != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			n, err := file.Read(buf)
+			if n > 0 {
+				wait.reset()
+				tail = append(tail, buf[:n]...)
+				tail = tail[max(0, len(tail)-tailSize):]
+				if _, err := to.Write(buf[:n]); err != nil {
+					return nil, err
+				}
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: read its log: %w", p, err)
+			}
+		}
+		if s.finished || s.lost {
+			return tail, nil
+		}
+		if err := wait.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// result says how a pod that has ended went.
+func (p *podDir) result(tail []byte) error {
+	s := p.status()
+	if s.lost {
+		return fmt.Errorf("%s: %w: its supervisor was killed", p, cluster.ErrLost)
+	}
+	names := []string{}
+	for _, ct := range p.pod.Spec.InitContainers {
+		if code, ok := s.codes[ct.Name]; !ok || code != 0 {
+			names = []string{ct.Name}
+			break
+		}
+	}
+	if len(names) == 0 {
+		for _, ct := range p.pod.Spec.Containers {
+			names = append(names, ct.Name)
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { // the main container speaks for the pod
+		switch mainContainer {
+		case a:
+			return -1
+		case b:
+			return 1
+		}
+		return 0
+	})
+	for _, name := range names {
+		what := fmt.Sprintf("%s, container %s", p, name)
+		if p.has(filepath.Join("c", name, "bad")) {
+			return fmt.Errorf("%s: its log could not be written: is the disk full?", what)
+		}
+		code, ok := s.codes[name]
+		if !ok {
+			return fmt.Errorf("%s: %w", what, cluster.ErrLost)
+		}
+		if code != 0 {
+			if name != mainContainer {
+				tail = nil
+			}
+			return &cluster.ExitError{What: what, Code: code, Tail: string(tail)}
+		}
+	}
+	return nil
+}
+
+// Sweep ends and removes the pods that carry all the labels.
+func (c *Cluster) Sweep(ctx context.Context, labels map[string]string) ([]string, error) {
+	if len(labels) == 0 {
+		return nil, fmt.Errorf("%w: sweep without labels", cluster.ErrInvalid)
+	}
+	pods, err := c.allPods()
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, p := range pods {
+		if !carries(p, labels) {
+			continue
+		}
+		if err := c.remove(ctx, p); err != nil {
+			left = append(left, err.Error())
+		}
+	}
+	return left, nil
+}
+
+func carries(p *podDir, labels map[string]string) bool {
+	for k, v := range labels {
+		if p.pod.Labels[k] != v {
+			return false
+		}
+	}
+	return true
+}
