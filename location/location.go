@@ -1,16 +1,44 @@
 // Package location holds data: a Location says where and with which credential, a Bucket reads and writes there, verified.
+//
+// A Bucket works over any blob bucket of gocloud.dev. Beside every object it keeps a record of its size and SHA-256, under
+// the reserved name .davit within the bucket's prefix; a read compares. The package links no store: a host hands in an
+// Opener for each type of location it wants, such as that of location/file.
+//
+// Memory is bounded: a read or write needs at most 4 MiB plus what the store's driver needs, whatever the object's size.
+//
+// # Errors
+//
+// [ErrNotFound], [ErrCorrupt], [ErrUnverified], [ErrKey], [ErrProfile] and [ErrUnsupported] are matched with errors.Is; so are
+// the causes below them, such as fs.ErrPermission and syscall.ENOSPC. No error text holds a credential.
+//
+// # Concurrency
+//
+// A Bucket is safe for concurrent use. Two writers of one key at the same time are not: the last one to commit wins, and
+// the record may be the other's, so that reads fail with ErrCorrupt.
 package location
 
 import (
 	"context"
-	"io"
-	"iter"
-	"time"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
 
 	"gocloud.dev/blob"
 )
 
-// Location is where data goes: the location of a profile and its credential.
+// The types of location a profile can name.
+const (
+	TypeFile  = "file"
+	TypeS3    = "s3Compliant"
+	TypeGCS   = "gcs"
+	TypeAzure = "azure"
+)
+
+// Location is where data goes: the location of a profile and its credential. Every way of printing it leaves out the
+// secrets.
 type Location struct {
 	// Type is file, s3Compliant, gcs or azure.
 	Type string
@@ -18,68 +46,81 @@ type Location struct {
 	Bucket, Endpoint, Prefix, Region string
 	// SkipSSLVerify is insecure.
 	SkipSSLVerify bool
+	// Credential is zero where the store needs none or takes it from its surroundings.
+	Credential Credential
 }
 
-// ParseProfile reads a profile's JSON as templates render it (toJson .Profile) and as in-pod tools are given it.
-func ParseProfile(profile []byte) (*Location, error) { return &Location{}, nil }
+// String names the place, without secrets.
+func (l Location) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s location %q", l.Type, l.Bucket)
+	if l.Prefix != "" {
+		fmt.Fprintf(&b, ", prefix %q", l.Prefix)
+	}
+	if l.Endpoint != "" {
+		fmt.Fprintf(&b, ", endpoint %q", withoutUser(l.Endpoint))
+	}
+	if l.Region != "" {
+		fmt.Fprintf(&b, ", region %q", l.Region)
+	}
+	if l.SkipSSLVerify {
+		b.WriteString(", insecure: certificates are not verified")
+	}
+	return b.String()
+}
 
-// Opener opens the blob bucket of one type of location.
+// Format prints String for every verb.
+func (l Location) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(l.String())) }
+
+// LogValue is String.
+func (l Location) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// MarshalJSON gives String as JSON text. A Location is not meant to be stored: the profile is.
+func (l Location) MarshalJSON() ([]byte, error) { return marshalText(l.String()) }
+
+// withoutUser drops the user and password of a URL; a text that is no URL is not shown at all.
+func withoutUser(endpoint string) string {
+	if !strings.Contains(endpoint, "@") {
+		return endpoint
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.User == nil {
+		return masked
+	}
+	u.User = nil
+	return u.String()
+}
+
+// Opener opens the blob bucket of one type of location. Its error must not hold a credential.
 type Opener func(ctx context.Context, loc *Location) (*blob.Bucket, error)
 
-// Open opens the location with the opener of its type.
+// Open opens the location with the opener of its type. The location's prefix comes before that of opts, which may be nil.
+// A type without an opener is ErrUnsupported.
 func Open(ctx context.Context, loc *Location, openers map[string]Opener, opts *Options) (*Bucket, error) {
-	return &Bucket{}, nil
+	if loc == nil {
+		return nil, fmt.Errorf("%w: there is none", ErrProfile)
+	}
+	open := openers[loc.Type]
+	if open == nil {
+		return nil, fmt.Errorf("%w: location type %q is not built into this program, which knows: %s", ErrUnsupported, short(loc.Type),
+			strings.Join(slices.Sorted(maps.Keys(openers)), ", "))
+	}
+	prefix, err := cleanPrefix(loc.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	var all Options
+	if opts != nil {
+		all = *opts
+	}
+	below, err := cleanPrefix(all.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	all.Prefix = join(prefix, below)
+	b, err := open(ctx, loc)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", loc, err)
+	}
+	return New(b, &all), nil
 }
-
-// Options of a bucket. Nil and zero are ready to use.
-type Options struct {
-	// Prefix is put before every key. Default none.
-	Prefix string
-}
-
-// Bucket is a portable type over a blob bucket: writes are all or nothing and read back, reads are verified.
-type Bucket struct{}
-
-// New makes a bucket; Close closes b.
-func New(b *blob.Bucket, opts *Options) *Bucket { return &Bucket{} }
-
-// Close closes the blob bucket.
-func (b *Bucket) Close() error { return nil }
-
-// Info describes an object.
-type Info struct {
-	Key     string
-	Size    int64
-	SHA256  string // lower-case hex; empty when it was never recorded
-	ModTime time.Time
-}
-
-// WriteOptions may be nil.
-type WriteOptions struct {
-	// Progress is called with the bytes written so far, at most some times a second. Default none.
-	Progress func(bytes int64)
-}
-
-// Write stores everything r gives under key, all or nothing, records size and SHA-256, reads it back and compares.
-func (b *Bucket) Write(ctx context.Context, key string, r io.Reader, opts *WriteOptions) (Info, error) {
-	return Info{}, nil
-}
-
-// Read copies the object to w and verifies it. What w got before an error must not be used.
-func (b *Bucket) Read(ctx context.Context, key string, w io.Writer, opts *ReadOptions) (Info, error) {
-	return Info{}, nil
-}
-
-// ReadOptions may be nil.
-type ReadOptions struct {
-	Progress func(bytes int64)
-}
-
-// Verify reads the object and compares it with what was recorded.
-func (b *Bucket) Verify(ctx context.Context, key string) (Info, error) { return Info{}, nil }
-
-// List yields the objects at key prefix and below it (prefix itself, or prefix followed by a slash), sorted, in constant memory.
-func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] { return nil }
-
-// Delete removes what List yields and returns how many objects that were. An empty prefix is refused.
-func (b *Bucket) Delete(ctx context.Context, prefix string) (int, error) { return 0, nil }

@@ -1,0 +1,76 @@
+package location
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// Options of a bucket. Nil and zero are ready to use.
+type Options struct {
+	// Prefix is put before every key. Default none.
+	Prefix string
+}
+
+// Bucket is a portable type over a blob bucket: writes are all or nothing and read back, reads are verified.
+//
+// Keys are cleaned: leading, trailing and double slashes go, and dots are resolved. A key that is empty, leads out of the
+// prefix, holds control characters, is longer than about a thousand bytes or has a part named .davit is ErrKey.
+type Bucket struct {
+	blob    *blob.Bucket
+	prefix  string
+	err     error
+	buffers sync.Pool
+}
+
+// New makes a bucket; Close closes b. A bad prefix is reported by every method but Close.
+func New(b *blob.Bucket, opts *Options) *Bucket {
+	made := &Bucket{blob: b}
+	made.buffers.New = func() any { return new([bufferSize]byte) }
+	if opts != nil {
+		made.prefix, made.err = cleanPrefix(opts.Prefix)
+	}
+	return made
+}
+
+// Close closes the blob bucket.
+func (b *Bucket) Close() error { return b.blob.Close() }
+
+// Info describes an object.
+type Info struct {
+	// Key is without the bucket's prefix.
+	Key string
+	// Size in bytes.
+	Size int64
+	// SHA256 is lower-case hex; empty when it was never recorded, and in what List yields.
+	SHA256 string
+	// ModTime is the store's.
+	ModTime time.Time
+}
+
+// Stat describes the object as it was recorded, without reading it. It does not verify anything; an object whose
+// size is not the recorded one is ErrCorrupt all the same. An absent one is ErrNotFound.
+func (b *Bucket) Stat(ctx context.Context, key string) (Info, error) {
+	full, err := b.fullKey(key)
+	if err != nil {
+		return Info{}, err
+	}
+	attrs, err := b.blob.Attributes(ctx, full)
+	if err != nil {
+		return Info{}, b.absentOr(ctx, "look up object", full, err)
+	}
+	info := Info{Key: b.relative(full), Size: attrs.Size, ModTime: attrs.ModTime}
+	rec, err := b.readRecord(ctx, full)
+	if err != nil || rec == nil {
+		return info, err
+	}
+	for _, s := range rec.sums() {
+		if s.Size == info.Size {
+			info.SHA256 = s.SHA256
+			return info, nil
+		}
+	}
+	return info, corrupt(full, rec, info.Size, "")
+}

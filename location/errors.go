@@ -1,0 +1,58 @@
+package location
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"gocloud.dev/gcerrors"
+)
+
+// Errors of this package.
+var (
+	// ErrNotFound means that there is no object of that key.
+	ErrNotFound = errors.New("not found in the location")
+	// ErrCorrupt means that an object is not what was recorded when it was written.
+	ErrCorrupt = errors.New("the object is not what was written")
+	// ErrUnverified means that an object is there but was never recorded, so that nothing can be said about it: another
+	// tool wrote it.
+	ErrUnverified = errors.New("the object has no record to compare it with")
+	// ErrKey means that a key or prefix cannot be used.
+	ErrKey = errors.New("invalid key")
+	// ErrProfile means that a profile cannot be used as it is.
+	ErrProfile = errors.New("invalid profile")
+	// ErrUnsupported means that this program cannot work with that type of location or credential.
+	ErrUnsupported = errors.New("unsupported")
+)
+
+// failed says what was tried on which object, and what to do where that is known.
+func failed(ctx context.Context, verb, key string, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w (%w)", cause, err)
+	}
+	if hint := advice(err); hint != "" {
+		return fmt.Errorf("%s %q: %w: %s", verb, key, err, hint)
+	}
+	return fmt.Errorf("%s %q: %w", verb, key, err)
+}
+
+func advice(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "the location is full: free space there or use another one"
+	case errors.Is(err, syscall.EDQUOT):
+		return "the location's quota is used up: free space there or raise it"
+	case errors.Is(err, syscall.EFBIG):
+		return "the location does not take files of that size: raise the limit or use another one"
+	case errors.Is(err, syscall.EROFS):
+		return "the location is read-only: mount it for writing or use another one"
+	case errors.Is(err, fs.ErrPermission), gcerrors.Code(err) == gcerrors.PermissionDenied:
+		return "the credential or user of this process lacks that right on the location: grant it"
+	default:
+		return ""
+	}
+}
+
+func isAbsent(err error) bool { return gcerrors.Code(err) == gcerrors.NotFound }

@@ -1,0 +1,132 @@
+package location
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// sum is what an object was when it was written.
+type sum struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	// Written is when, in UTC.
+	Written time.Time `json:"written"`
+}
+
+// record is kept beside every object. It is stored before the object is committed, so that at no time an object that is
+// there lacks it or is taken for a damaged one, wherever the writer dies.
+type record struct {
+	sum
+	// Previous is what the object was, while it is being replaced.
+	Previous *sum `json:"previous,omitempty"`
+}
+
+func (r *record) sums() []sum {
+	if r.Previous == nil {
+		return []sum{r.sum}
+	}
+	return []sum{r.sum, *r.Previous}
+}
+
+// match returns the sum that has this size and hash.
+func (r *record) match(size int64, hash string) (sum, bool) {
+	for _, s := range r.sums() {
+		if s.Size == size && s.SHA256 == hash {
+			return s, true
+		}
+	}
+	return sum{}, false
+}
+
+// hasSize tells whether an object of this size can match.
+func (r *record) hasSize(size int64) bool {
+	for _, s := range r.sums() {
+		if s.Size == size {
+			return true
+		}
+	}
+	return false
+}
+
+// maxRecord bounds what is read of a record; one has about 300 bytes.
+const maxRecord = 4 << 10
+
+// readRecord returns nil without error when there is none.
+func (b *Bucket) readRecord(ctx context.Context, full string) (*record, error) {
+	key := b.recordKey(b.relative(full))
+	r, err := b.blob.NewReader(ctx, key, nil)
+	if isAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failed(ctx, "read the record of object", full, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxRecord+1))
+	if cerr := r.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, failed(ctx, "read the record of object", full, err)
+	}
+	var rec record
+	if len(text) > maxRecord || json.Unmarshal(text, &rec) != nil || !rec.valid() {
+		return nil, fmt.Errorf("%w: object %q: its record %q is damaged; verify the object by other means, then delete the record",
+			ErrCorrupt, full, key)
+	}
+	return &rec, nil
+}
+
+func (r *record) valid() bool {
+	for _, s := range r.sums() {
+		if h, err := hex.DecodeString(s.SHA256); err != nil || len(h) != 32 || s.Size < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *Bucket) writeRecord(ctx context.Context, full string, rec record) error {
+	text, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w, err := b.blob.NewWriter(ctx, b.recordKey(b.relative(full)), &blob.WriterOptions{ContentType: "application/json"})
+	if err != nil {
+		return failed(ctx, "write the record of object", full, err)
+	}
+	if _, err = w.Write(text); err != nil {
+		cancel()
+		_ = w.Close()
+		return failed(context.WithoutCancel(ctx), "write the record of object", full, err)
+	}
+	if err = w.Close(); err != nil {
+		return failed(ctx, "write the record of object", full, err)
+	}
+	return nil
+}
+
+// deleteRecord removes the record if there is one.
+func (b *Bucket) deleteRecord(ctx context.Context, full string) error {
+	err := b.blob.Delete(ctx, b.recordKey(b.relative(full)))
+	if err != nil && !isAbsent(err) {
+		return failed(ctx, "delete the record of object", full, err)
+	}
+	return nil
+}
+
+func corrupt(full string, rec *record, size int64, hash string) error {
+	if !rec.hasSize(size) {
+		return fmt.Errorf("%w: object %q has %d bytes, recorded were %d: it was damaged, or replaced by another tool", ErrCorrupt, full,
+			size, rec.Size)
+	}
+	return fmt.Errorf("%w: object %q has SHA-256 %s, recorded was %s: it was damaged, or replaced by another tool", ErrCorrupt, full,
+		hash, rec.SHA256)
+}

@@ -1,0 +1,143 @@
+package location
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"time"
+)
+
+const (
+	// bufferSize is that of one of the at most two buffers of a read or write.
+	bufferSize = 1 << 20
+	// progressEvery is the shortest time between two reports.
+	progressEvery = 250 * time.Millisecond
+)
+
+type buffer = [bufferSize]byte
+
+// meter hashes, counts and reports what passes.
+type meter struct {
+	hash   hash.Hash
+	size   int64
+	report func(int64)
+	last   time.Time
+}
+
+func newMeter(report func(int64)) *meter { return &meter{hash: sha256.New(), report: report} }
+
+func (m *meter) add(p []byte) {
+	m.hash.Write(p)
+	m.size += int64(len(p))
+	if m.report == nil {
+		return
+	}
+	if now := time.Now(); now.Sub(m.last) >= progressEvery {
+		m.last = now
+		m.report(m.size)
+	}
+}
+
+func (m *meter) done() {
+	if m.report != nil {
+		m.report(m.size)
+	}
+}
+
+func (m *meter) sum() string { return hex.EncodeToString(m.hash.Sum(nil)) }
+
+type chunk struct {
+	buf *buffer
+	n   int
+	err error
+}
+
+// source reads ahead by one buffer, in a goroutine of its own so that a reader that blocks cannot hold up a cancelled
+// write. A Read that is under way when the source is stopped is left to end by itself.
+type source struct {
+	full chan chunk
+	free chan *buffer
+	quit chan struct{}
+}
+
+func (b *Bucket) newSource(r io.Reader) *source {
+	s := &source{full: make(chan chunk), free: make(chan *buffer, 2), quit: make(chan struct{})}
+	s.free <- b.buffers.Get().(*buffer)
+	s.free <- b.buffers.Get().(*buffer)
+	go s.run(r)
+	return s
+}
+
+func (s *source) run(r io.Reader) {
+	for {
+		var buf *buffer
+		select {
+		case buf = <-s.free:
+		case <-s.quit:
+			return
+		}
+		n, err := readFull(r, buf[:])
+		select {
+		case s.full <- chunk{buf, n, err}:
+		case <-s.quit:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// next returns the next chunk. Its err is io.EOF at the end of the stream; its buffer must be given back with recycle.
+func (s *source) next(ctx context.Context) chunk {
+	select {
+	case <-ctx.Done():
+		return chunk{err: context.Cause(ctx)}
+	default:
+	}
+	select {
+	case c := <-s.full:
+		return c
+	case <-ctx.Done():
+		return chunk{err: context.Cause(ctx)}
+	}
+}
+
+func (s *source) recycle(buf *buffer) { s.free <- buf }
+
+// stop ends the reading ahead. Only the buffers that are surely idle go back to the pool.
+func (b *Bucket) stop(s *source) {
+	close(s.quit)
+	for {
+		select {
+		case buf := <-s.free:
+			b.buffers.Put(buf)
+		default:
+			return
+		}
+	}
+}
+
+// readFull fills p as far as the reader gives bytes; the error is that of the reader, io.EOF at its end.
+func readFull(r io.Reader, p []byte) (int, error) {
+	n := 0
+	for empty := 0; n < len(p); {
+		m, err := r.Read(p[n:])
+		if m < 0 || m > len(p)-n {
+			return n, errors.New("the reader returned an impossible count")
+		}
+		n += m
+		if err != nil {
+			return n, err
+		}
+		if m > 0 {
+			empty = 0
+		} else if empty++; empty >= 100 {
+			return n, io.ErrNoProgress
+		}
+	}
+	return n, nil
+}
