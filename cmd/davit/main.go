@@ -13,6 +13,7 @@ func main() {
 		stdout:     os.Stdout,
 		stderr:     os.Stderr,
 		interrupts: interrupts,
+		executable: os.Executable,
 		exit:       os.Exit,
 	}
 	os.Exit(p.main(context.Background()))

@@ -30,6 +30,8 @@ type program struct {
 	stderr io.Writer
 	// interrupts delivers the signals that end a run until stop is called.
 	interrupts func() (signals <-chan os.Signal, stop func())
+	// executable returns the path of the program itself.
+	executable func() (string, error)
 	// exit ends the process at once.
 	exit func(code int)
 }

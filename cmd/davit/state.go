@@ -18,6 +18,7 @@ import (
 //
 //	runs/ID.journal
 //	local/
+//	local.lock
 type state string
 
 // openState returns the folder that the flag names, or the default one, and creates it.
@@ -45,6 +46,9 @@ func (p *program) openState(flag string) (state, error) {
 
 // local is the folder of the local cluster.
 func (s state) local() string { return filepath.Join(string(s), "local") }
+
+// localLock is locked, shared, by every process that uses the local cluster.
+func (s state) localLock() string { return filepath.Join(string(s), "local.lock") }
 
 var runID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$`)
 

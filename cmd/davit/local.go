@@ -1,0 +1,132 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/davit-project/davit/cluster/localcluster"
+	"github.com/davit-project/davit/engine"
+)
+
+// local is the cluster on this machine. While it is open, a shared lock says that it is in use.
+type local struct {
+	*localcluster.Cluster
+	state state
+	lock  *os.File
+}
+
+// openLocal opens the cluster in the state folder and applies the manifests.
+func (s *session) openLocal(ctx context.Context, logger *slog.Logger) (_ *local, err error) {
+	manifests, err := s.readManifests(s.flags.local)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := s.executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program itself, which is the agent of pods: %w", err)
+	}
+	lock, err := os.OpenFile(s.state.localLock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l := &local{state: s.state, lock: lock}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", lock.Name(), err), lock.Close())
+	}
+	l.Cluster, err = localcluster.Open(ctx, s.state.local(), &localcluster.Options{Agent: agent, Logger: logger})
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	for _, m := range manifests {
+		if err := l.Apply(ctx, m.file, m.data); err != nil {
+			return nil, errors.Join(err, l.close(ctx))
+		}
+	}
+	return l, nil
+}
+
+// close ends the cluster's pods, unless another process uses it or a run has yet to be resumed that may need them.
+func (l *local) close(ctx context.Context) error {
+	defer func() { _ = l.lock.Close() }() // gives the lock back
+	if err := unix.Flock(int(l.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil //nolint:nilerr // another process uses the cluster, and ends it
+	}
+	if unfinished, err := l.state.unfinished(ctx); err != nil || unfinished {
+		return err
+	}
+	return l.Down(ctx)
+}
+
+// unfinished tells whether there is a run that has not ended.
+func (s state) unfinished(ctx context.Context) (bool, error) {
+	paths, err := filepath.Glob(filepath.Join(string(s), "runs", "*.journal"))
+	if err != nil {
+		return false, err
+	}
+	for _, path := range paths {
+		journal, err := engine.ReadFile(path)
+		if err != nil {
+			return true, nil //nolint:nilerr // what cannot be read may be needed
+		}
+		events, err := journal.Events(ctx)
+		if err != nil {
+			return false, err
+		}
+		if len(events) > 0 && events[len(events)-1].Kind != engine.RunEnded {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// manifest is one file of objects.
+type manifest struct {
+	file string
+	data []byte
+}
+
+// readManifests reads files, and the YAML and JSON files that lie in folders.
+func (p *program) readManifests(paths []string) ([]manifest, error) {
+	var all []manifest
+	var errs []error
+	for _, path := range paths {
+		files, err := manifestFiles(path)
+		errs = append(errs, err)
+		for _, file := range files {
+			data, err := p.readFile(file)
+			errs = append(errs, err)
+			all = append(all, manifest{file, data})
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+func manifestFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, nil // reading it says what is wrong
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("read a folder of manifests: %w", err)
+	}
+	var files []string
+	for _, entry := range entries {
+		if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(entry.Name())) && !entry.IsDir() {
+			files = append(files, filepath.Join(path, entry.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("no manifests (*.yaml, *.yml, *.json) in folder %q", path)
+	}
+	return files, nil
+}
