@@ -58,7 +58,7 @@ func (s *session) openLocal(ctx context.Context, logger *slog.Logger) (_ *local,
 func (l *local) close(ctx context.Context) error {
 	defer func() { _ = l.lock.Close() }() // gives the lock back
 	if err := unix.Flock(int(l.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil //nolint:nilerr // another process uses the cluster, and ends it
+		return nil // another process uses the cluster, and ends it
 	}
 	if unfinished, err := l.state.unfinished(ctx); err != nil || unfinished {
 		return err
@@ -111,8 +111,7 @@ func (p *program) readManifests(paths []string) ([]manifest, error) {
 }
 
 func manifestFiles(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return []string{path}, nil // reading it says what is wrong
 	}
 	entries, err := os.ReadDir(path)
