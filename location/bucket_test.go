@@ -37,7 +37,7 @@ func rawKeys(t *testing.T, raw *blob.Bucket) []string {
 	keys := []string{}
 	for it := raw.List(nil); ; {
 		o, err := it.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return keys
 		}
 		require.NoError(t, err)

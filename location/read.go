@@ -39,16 +39,14 @@ func (b *Bucket) Read(ctx context.Context, key string, w io.Writer, opts *ReadOp
 	if rec == nil {
 		return info, nil
 	}
-	if _, ok := rec.match(got.size, got.sum); ok {
+	if rec.matches(got.size, got.sum) {
 		info.SHA256 = got.sum
 		return info, nil
 	}
 	// The object may have been replaced between the two reads.
-	if now, err := b.readRecord(ctx, full); err == nil && now != nil {
-		if _, ok := now.match(got.size, got.sum); ok {
-			info.SHA256 = got.sum
-			return info, nil
-		}
+	if now, err := b.readRecord(ctx, full); err == nil && now != nil && now.matches(got.size, got.sum) {
+		info.SHA256 = got.sum
+		return info, nil
 	}
 	return Info{}, corrupt(full, rec, got.size, got.sum)
 }
@@ -116,7 +114,7 @@ func (b *Bucket) copyOut(ctx context.Context, w io.Writer, r io.Reader, m *meter
 				return fmt.Errorf("hand over what was read: %w", io.ErrShortWrite)
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // a reader that wraps io.EOF reports a failure
+		if err == io.EOF { // a reader that wraps io.EOF reports a failure
 			return nil
 		}
 		if err != nil {

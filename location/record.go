@@ -34,14 +34,14 @@ func (r *record) sums() []sum {
 	return []sum{r.sum, *r.Previous}
 }
 
-// match returns the sum that has this size and hash.
-func (r *record) match(size int64, hash string) (sum, bool) {
+// matches tells whether an object of this size and hash is what was recorded.
+func (r *record) matches(size int64, hash string) bool {
 	for _, s := range r.sums() {
 		if s.Size == size && s.SHA256 == hash {
-			return s, true
+			return true
 		}
 	}
-	return sum{}, false
+	return false
 }
 
 // hasSize tells whether an object of this size can match.

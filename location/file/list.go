@@ -94,7 +94,7 @@ func (l *lister) walk(dir string) error {
 				return err
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // ReadDir's documented end
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
