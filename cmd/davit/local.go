@@ -111,8 +111,8 @@ func (p *program) readManifests(paths []string) ([]manifest, error) {
 }
 
 func manifestFiles(path string) ([]string, error) {
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return []string{path}, nil // reading it says what is wrong
+	if !isFolder(path) {
+		return []string{path}, nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -128,4 +128,9 @@ func manifestFiles(path string) ([]string, error) {
 		return nil, fmt.Errorf("no manifests (*.yaml, *.yml, *.json) in folder %q", path)
 	}
 	return files, nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/davit-project/davit/internal/agent"
 )
 
 // Exit codes, as the package comment describes them.
@@ -51,9 +53,15 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
+// mainGroup holds the commands that are not the agent's.
+const mainGroup = "main"
+
 // main runs the command that args name and returns the exit code. Errors that carry no code are mistakes in the
 // command line or its input.
 func (p *program) main(ctx context.Context) int {
+	if strings.TrimSuffix(filepath.Base(p.args[0]), ".exe") == agentName {
+		return agent.Main(ctx, p.args, p.stdin, p.stdout, p.stderr, p.getenv)
+	}
 	root := p.root() //nolint:contextcheck // commands take the context from cobra
 	root.SetArgs(p.args[1:])
 	root.SetIn(p.stdin)
@@ -64,6 +72,9 @@ func (p *program) main(ctx context.Context) int {
 		return 0
 	}
 	exit := &exitError{code: exitUsage, err: err}
+	if ofAgent(cmd) {
+		exit.code = agent.ExitCode(err)
+	}
 	errors.As(err, &exit)
 	if exit.err != nil {
 		_, _ = fmt.Fprintf(p.stderr, "%s: %s\n", cmd.CommandPath(), printable(exit.err.Error()))
@@ -72,23 +83,15 @@ func (p *program) main(ctx context.Context) int {
 }
 
 func (p *program) root() *cobra.Command {
-	if strings.TrimSuffix(filepath.Base(p.args[0]), ".exe") == agentName {
-		return p.agentRoot()
-	}
 	root := &cobra.Command{
-		Use:   "davit",
-		Short: "Runs and checks blueprints: backup, restore and other operations on the data of applications",
+		Use:           "davit",
+		Short:         "Runs and checks blueprints: backup, restore and other operations on the data of applications",
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(p.runCommand(), p.lintCommand(), p.functionsCommand(), p.schemaCommand(), p.versionCommand())
 	p.addAgent(root)
-	return quiet(root)
-}
-
-// quiet leaves the printing of errors to main and refuses words that are no commands.
-func quiet(root *cobra.Command) *cobra.Command {
-	root.SilenceErrors = true
-	root.SilenceUsage = true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }
 

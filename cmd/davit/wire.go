@@ -5,14 +5,10 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/spf13/cobra"
-
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/function/builtin"
 )
-
-const agentName = "kando"
 
 // registry holds every function, to lint and to describe.
 func registry() (*function.Registry, error) {
@@ -31,7 +27,3 @@ func (*opened) close() error { return nil }
 func (s *session) open(ctx context.Context, log *slog.Logger) (*opened, error) {
 	return nil, errors.New("no cluster is built in yet")
 }
-
-func (p *program) agentRoot() *cobra.Command { return &cobra.Command{Use: agentName} }
-
-func (p *program) addAgent(root *cobra.Command) {}
