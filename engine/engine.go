@@ -67,7 +67,7 @@ const (
 
 // Options of an engine. Nil and zero are ready to use.
 type Options struct {
-	// Env is what templates can call. Default the built-in functions.
+	// Env is what templates can call. Default the built-in functions, with Now as their clock.
 	Env *template.Env
 	// Observe is called with every event after it is durable, masked, one at a time. It must not block. Default none.
 	Observe func(Event)
@@ -113,9 +113,6 @@ func New(registry *function.Registry, source Source, opts *Options) *Engine {
 		e.opts = *opts
 	}
 	o := &e.opts
-	if o.Env == nil {
-		o.Env = &template.Env{}
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -134,6 +131,14 @@ func New(registry *function.Registry, source Source, opts *Options) *Engine {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	var env template.Env
+	if o.Env != nil {
+		env = *o.Env
+	}
+	if env.Now == nil {
+		env.Now = o.Now
+	}
+	o.Env = &env
 	return e
 }
 

@@ -332,6 +332,17 @@ func TestArtifactFailureFailsTheRun(t *testing.T) {
 	require.Equal(t, Failed, res.State)
 }
 
+func TestKeysOfArtifactsAreNotRendered(t *testing.T) {
+	w := newWorld()
+	res, err := New(w.registry(t), newObjects(), &Options{Now: func() time.Time { return time.Unix(0, 0) }}).Run(t.Context(), specOf(t, header+`
+  backup:
+    outputArtifacts: {dump: {keyValue: {"{{ key }}": '{{ now | date "2006" }}'}, kopiaSnapshot: "{{ .StatefulSet.Name }}"}}
+    phases: [{func: Echo, name: a}]
+`, "backup"), &MemoryJournal{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]template.Artifact{"dump": {KeyValue: map[string]string{"{{ key }}": "1970"}, KopiaSnapshot: "db"}}, res.Actions[0].Shown)
+}
+
 func TestResultJSONHasTheStates(t *testing.T) {
 	w := newWorld()
 	res, err := New(w.registry(t), newObjects(), nil).Run(t.Context(), specOf(t, twoPhases, "backup"), &MemoryJournal{})

@@ -108,11 +108,19 @@ func (r *run) endAction(ctx context.Context, i int, outcome RunState) {
 }
 
 func (r *run) renderArtifacts(i int) (Values, error) {
-	tree, err := r.program.actions[i].artifacts.Render(r.params[i])
-	if err != nil {
+	all := map[string]any{}
+	var errs []error
+	for name, a := range r.program.actions[i].artifacts {
+		kv, err := a.keyValue.Render(r.params[i])
+		errs = append(errs, err)
+		snapshot, err := a.kopiaSnapshot.Render(r.params[i])
+		errs = append(errs, err)
+		all[name] = map[string]any{"keyValue": kv, "kopiaSnapshot": snapshot}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return r.vault.encodeValues(tree.(map[string]any))
+	return r.vault.encodeValues(all)
 }
 
 // end sweeps up and journals the end of the run.

@@ -83,7 +83,12 @@ type action struct {
 	spec      blueprint.ActionSpec
 	phases    []*phase
 	deferred  *phase
-	artifacts *template.Value
+	artifacts map[string]*artifact
+}
+
+type artifact struct {
+	keyValue      *template.Value
+	kopiaSnapshot *template.Template
 }
 
 type phase struct {
@@ -169,7 +174,7 @@ func (e *Engine) compileAction(blueprints map[string]*blueprint.Blueprint, as bl
 	if err != nil {
 		return nil, err
 	}
-	a := &action{spec: as}
+	a := &action{spec: as, artifacts: map[string]*artifact{}}
 	where := "actions." + as.Name
 	var errs []error
 	seen := map[string]bool{}
@@ -195,17 +200,24 @@ func (e *Engine) compileAction(blueprints map[string]*blueprint.Blueprint, as bl
 			a.deferred = ph
 		}
 	}
-	tree := map[string]any{}
 	for name, art := range src.OutputArtifacts {
-		kv := map[string]any{}
-		for k, v := range art.KeyValue {
-			kv[k] = v
-		}
-		tree[name] = map[string]any{"keyValue": kv, "kopiaSnapshot": art.KopiaSnapshot}
+		at := where + ".outputArtifacts." + name
+		a.artifacts[name] = &artifact{}
+		// keys are not rendered, as in Kanister: they are the outermost of this tree
+		a.artifacts[name].keyValue, err = e.opts.Env.CompileValue(at+".keyValue", anyMap(art.KeyValue), nil)
+		errs = append(errs, err)
+		a.artifacts[name].kopiaSnapshot, err = e.opts.Env.Compile(at+".kopiaSnapshot", art.KopiaSnapshot)
+		errs = append(errs, err)
 	}
-	a.artifacts, err = e.opts.Env.CompileValue(where+".outputArtifacts", tree, func(string) bool { return false })
-	errs = append(errs, err)
 	return a, errors.Join(errs...)
+}
+
+func anyMap(m map[string]string) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
 }
 
 // deferName is the name of a deferred phase, which a blueprint may leave out.
