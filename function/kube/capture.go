@@ -1,0 +1,89 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/davit-project/davit/cluster"
+	"github.com/davit-project/davit/function"
+)
+
+// capture follows what one command writes: outputs, progress, the log and the tail for an error.
+type capture struct {
+	outputs *outputs
+	// stdout takes outputs, stderr does not.
+	stdout, stderr *lineWriter
+	tail           *tail
+	mask           func(string) string
+}
+
+// newCapture makes a capture. The attributes say where the command runs and become part of each line of the log.
+func newCapture(ctx context.Context, call *function.Call, where ...slog.Attr) *capture {
+	c := &capture{outputs: newOutputs(defaultLimits()), tail: &tail{}, mask: call.Mask}
+	writer := func(o *outputs, attrs ...slog.Attr) *lineWriter {
+		return &lineWriter{
+			limits:  defaultLimits(),
+			outputs: o,
+			log: func(line []byte) {
+				c.tail.add(line)
+				call.Log.LogAttrs(ctx, slog.LevelInfo, string(line), attrs...)
+			},
+			output: func(key string) {
+				call.Log.LogAttrs(ctx, slog.LevelInfo, "output", append(attrs[:len(attrs):len(attrs)], slog.String("key", key))...)
+			},
+			progress: func(done, total int64) {
+				call.Report(ctx, function.Progress{Bytes: done, TotalBytes: total})
+			},
+		}
+	}
+	c.stdout = writer(c.outputs, where...)
+	c.stderr = writer(nil, append(where[:len(where):len(where)], slog.String("stream", "stderr"))...)
+	return c
+}
+
+// end returns the outputs, nil when there are none, or says why the command has failed. Err is what running it returned; an
+// output that cannot be read comes first, because it is what ended the command.
+func (c *capture) end(place string, err error) (*outputs, error) {
+	if failed := c.stdout.failed(); failed != nil {
+		return nil, fmt.Errorf("%s: %w", place, failed)
+	}
+	_ = c.stderr.Close() // it takes no outputs and cannot fail
+	closed := c.stdout.Close()
+	if err != nil {
+		return nil, forGood(c.explain(place, err))
+	}
+	if closed != nil {
+		return nil, fmt.Errorf("%s: %w", place, closed)
+	}
+	return c.outputs, nil
+}
+
+// explain adds the last lines to the error of a command that ended with a code other than zero.
+func (c *capture) explain(place string, err error) error {
+	var exit *cluster.ExitError
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	last := c.tail.text(c.mask)
+	if last == "" {
+		last = c.mask(exit.Tail)
+	}
+	told := &cluster.ExitError{What: place, Code: exit.Code, Tail: last}
+	if err == error(exit) { //nolint:errorlint // whether anything is wrapped around it
+		return told
+	}
+	// The binding has more to say, such as what it could not remove.
+	return &exitError{told: told, err: err}
+}
+
+// exitError is an exit code that the binding has wrapped. It reads like both and is both.
+type exitError struct {
+	told *cluster.ExitError
+	err  error
+}
+
+func (e *exitError) Error() string { return e.told.Error() + "\n" + e.err.Error() }
+
+func (e *exitError) Unwrap() []error { return []error{e.told, e.err} }
