@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"gocloud.dev/blob/driver"
 )
@@ -173,4 +174,5 @@ func (l *lister) keep(o *driver.ListObject) {
 	}
 }
 
-func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+// gone tells whether there is no such folder or file, or not any more.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
