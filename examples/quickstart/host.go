@@ -42,7 +42,8 @@ type host struct {
 	report     *report
 }
 
-// openHost connects the parts. Everything they keep is below dir, so that another process can open it too. Exe is this program, for pods.
+// openHost connects the parts. Everything they keep is below dir, so that another process can open it too. Exe is this
+// program, for pods.
 func openHost(ctx context.Context, dir, exe string, r *report) (*host, error) {
 	// Pods are processes of this machine. They find this program under the names of the agent and of the database.
 	c, err := localcluster.Open(ctx, filepath.Join(dir, "cluster"), &localcluster.Options{
@@ -58,7 +59,7 @@ func openHost(ctx context.Context, dir, exe string, r *report) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The blueprint, checked without touching anything.
+	// The blueprint. Plan, below, checks it against the functions before anything is touched.
 	text, err := blueprints.Files.ReadFile("bbolt/blueprint.yaml")
 	if err != nil {
 		return nil, err

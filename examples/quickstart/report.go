@@ -106,7 +106,7 @@ func (r *report) observe(e engine.Event) {
 		r.print("   %-9s %-14s %8s%s%s", p.Name, p.Func, took(e.Time.Sub(r.began)), amount(r.bytes[p.Name], e.Time.Sub(r.began)), deferred(p))
 	case engine.PhaseFailed, engine.AttemptFailed:
 		p := r.phase(e)
-		r.print("   %-9s %-14s failed: %s", p.Name, p.Func, e.Error.Message)
+		r.print("   %-9s %-14s failed", p.Name, p.Func) // the program ends with the reason
 	case engine.CancelAsked:
 		r.print("   cancelling; the deferred phase still runs")
 	}
