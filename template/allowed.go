@@ -39,6 +39,11 @@ var allowed = []string{
 // mutating lists the functions that change a map they are given.
 var mutating = []string{"merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite", "set", "unset"}
 
+// printing lists the functions that write their arguments as text.
+var printing = []string{
+	"cat", "html", "join", "js", "print", "printf", "println", "quote", "sortAlpha", "squote", "toString", "toStrings", "urlquery",
+}
+
 // light lists the functions that neither read through their arguments nor make anything larger than a number.
 var light = []string{
 	"all", "any", "coalesce", "default", "dig", "empty", "eq", "first", "ge", "get", "gt", "hasKey", "kindIs", "kindOf", "last", "le", "len", "lt",

@@ -201,7 +201,11 @@ func (r *renderer) print(n *parse.ActionNode, v reflect.Value) error {
 	case reflect.Func, reflect.Chan:
 		return r.fail(n, errors.New("cannot print a function"))
 	}
-	if _, err := r.measure(v, r.t.maxOutput); err != nil {
+	size, err := r.measure(v, r.t.maxOutput)
+	if err == nil && size.addressed {
+		err = errAddress
+	}
+	if err != nil {
 		return r.fail(n, err)
 	}
 	return r.writeString(n, fmt.Sprint(v.Interface()))

@@ -21,8 +21,8 @@ type function struct {
 	special func(r *renderer, n parse.Node, args arguments) (reflect.Value, error)
 	// light functions look at their arguments without reading through them, and make nothing new.
 	light bool
-	// mutates is true for functions that change a map.
-	mutates bool
+	// mutates is true for functions that change a map, prints for those that write their arguments as text/template does.
+	mutates, prints bool
 }
 
 func newFunction(f any) (*function, error) {
@@ -52,7 +52,8 @@ var builtins = sync.OnceValue(func() map[string]*function {
 		if err != nil {
 			continue // TestAllowList sees that none is left out
 		}
-		f.name, f.light, f.mutates = name, slices.Contains(light, name), slices.Contains(mutating, name)
+		f.name, f.light = name, slices.Contains(light, name)
+		f.mutates, f.prints = slices.Contains(mutating, name), slices.Contains(printing, name)
 		out[name] = f
 	}
 	out["and"] = &function{name: "and", special: shortCircuit(false)}
@@ -202,6 +203,9 @@ func (r *renderer) admit(f *function, in []reflect.Value) error {
 		size, err := r.measure(v, maxArgs*r.t.maxOutput)
 		if err != nil {
 			return err
+		}
+		if size.addressed && f.prints {
+			return errAddress
 		}
 		read += size.bytes
 	}

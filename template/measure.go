@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -13,8 +14,11 @@ const (
 	wordSize = 16
 )
 
-// extent is the size of a value when everything it refers to is written out.
-type extent struct{ bytes, leaves, depth int }
+// extent is the size of a value when everything it refers to is written out. Addressed is true when printing it would show addresses.
+type extent struct {
+	bytes, leaves, depth int
+	addressed            bool
+}
 
 // measure walks a value until it is larger than limit, so that one that contains itself is too large.
 func (r *renderer) measure(v reflect.Value, limit int) (extent, error) {
@@ -47,7 +51,10 @@ func (m *meter) walk(v reflect.Value, depth int) bool {
 	case reflect.String:
 		m.leaves++
 		m.bytes += v.Len()
-	case reflect.Pointer, reflect.Interface:
+	case reflect.Pointer:
+		m.addressed = m.addressed || depth > 0 && !v.IsNil() && !isStringer(v.Type())
+		return m.walk(v.Elem(), depth+1)
+	case reflect.Interface:
 		return m.walk(v.Elem(), depth+1)
 	case reflect.Slice, reflect.Array:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
@@ -91,6 +98,9 @@ func (m *meter) structure(v reflect.Value, depth int) bool {
 	}
 	return m.bytes <= m.limit
 }
+
+// errAddress is why a value is not printed: its text would be another one each time.
+var errAddress = errors.New("a value with parts that have no text; name one, or use toJson")
 
 // spend adds to what functions have read and made, and fails when that is too much.
 func (r *renderer) spend(read, made int) error {
