@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -44,13 +45,14 @@ func (p *program) lint(reg *function.Registry, files []string, asJSON bool, opts
 	found := []blueprint.Diagnostic{}
 	var unfit error
 	for _, name := range files {
-		file, err := p.parseFile(name)
+		data, err := p.readFile(name)
 		if err != nil {
 			unfit = errors.Join(unfit, err)
 			continue
 		}
+		file := blueprint.Parse(name, data)
 		found = append(found, check(file, reg, opts)...)
-		if len(file.Blueprints)+len(file.ActionSets) == 0 && !hasErrors(file.Diagnostics) {
+		if len(file.Blueprints)+len(file.ActionSets) == 0 && !(hasErrors(file.Diagnostics) && meant.Match(data)) {
 			unfit = errors.Join(unfit, fmt.Errorf("%q holds no blueprint", name))
 		}
 	}
@@ -65,6 +67,9 @@ func (p *program) lint(reg *function.Registry, files []string, asJSON bool, opts
 	}
 	return nil
 }
+
+// meant matches texts that were meant as a blueprint or an action set, whatever keeps them from being one.
+var meant = regexp.MustCompile(`cr\.kanister\.io/|\b(Blueprint|ActionSet)\b`)
 
 // check returns what is wrong with a file: its syntax and each of its blueprints.
 func check(file *blueprint.File, reg *function.Registry, opts *blueprint.LintOptions) []blueprint.Diagnostic {

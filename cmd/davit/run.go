@@ -127,14 +127,14 @@ func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown)
 		handler = slog.NewTextHandler(s.stderr, nil)
 	}
 	logger := slog.New(handler)
-	c, err := s.open(ctx, logger)
+	c, err := s.openLocal(ctx, logger)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	s.engine = engine.New(c.registry, c.source, &engine.Options{
-		Observe: s.report.observe, Progress: s.report.progress, Logger: logger, Sweep: c.sweep, Unknown: unknown,
-	})
+	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
+	if s.engine, err = s.engineOn(c, unknown, logger); err != nil {
+		return err
+	}
 	if o == nil {
 		return s.drive(ctx, &engine.Spec{ID: s.flags.run})
 	}

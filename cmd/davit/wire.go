@@ -2,28 +2,56 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
+	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/function/builtin"
+	"github.com/davit-project/davit/function/kube"
+	"github.com/davit-project/davit/location"
+	"github.com/davit-project/davit/location/file"
+	"github.com/davit-project/davit/template/kubedata"
 )
+
+// openers of the types of locations that functions reach from this process.
+var openers = map[string]location.Opener{"file": file.Open}
 
 // registry holds every function, to lint and to describe.
 func registry() (*function.Registry, error) {
 	return function.NewRegistry(builtin.All(builtin.Deps{})...)
 }
 
-// opened is a cluster and what runs on it.
-type opened struct {
-	registry *function.Registry
-	source   engine.Source
-	sweep    engine.Sweeper
+// binding is a cluster with all that functions, parameters and the engine need of it.
+type binding interface {
+	cluster.Executor
+	cluster.PodRunner
+	cluster.Scaler
+	cluster.Getter
+	cluster.PodLister
+	cluster.Sweeper
+	close(ctx context.Context) error
 }
 
-func (*opened) close() error { return nil }
+// engineOn makes an engine whose functions work on a cluster.
+func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logger) (*engine.Engine, error) {
+	reg, err := function.NewRegistry(builtin.All(builtin.Deps{
+		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Get: c, Namespace: s.flags.namespace},
+		Open: openBucket,
+	})...)
+	if err != nil {
+		return nil, err
+	}
+	return engine.New(reg, kubedata.New(c, c), &engine.Options{
+		Observe: s.report.observe, Progress: s.report.progress, Logger: logger, Sweep: c, Unknown: unknown,
+	}), nil
+}
 
-func (s *session) open(ctx context.Context, log *slog.Logger) (*opened, error) {
-	return nil, errors.New("no cluster is built in yet")
+// openBucket opens the bucket of a profile's JSON.
+func openBucket(ctx context.Context, profile []byte) (*location.Bucket, error) {
+	loc, err := location.ParseProfile(profile)
+	if err != nil {
+		return nil, err
+	}
+	return location.Open(ctx, loc, openers, nil)
 }
