@@ -22,8 +22,11 @@ const (
 	lastPause  = 10 * time.Second
 )
 
-// shownResult bounds what an error tells of the text a condition became, in bytes.
-const shownResult = 64
+// What an error tells of the text a condition became, and of why it became none, in bytes.
+const (
+	shownResult = 64
+	shownFault  = 256
+)
 
 // condition is a compiled condition. Render makes a text of the object; the condition holds when it is "true" without
 // the blanks around it.
@@ -147,26 +150,28 @@ func (w *waiting) round(ctx context.Context) (done bool, err error) {
 
 // evaluate tells whether the condition holds and keeps what came of it.
 func (c *awaited) evaluate(object map[string]any, err error, mask func(string) string) bool {
-	if err != nil {
-		c.last = err.Error()
-		return false
+	var text string
+	if err == nil {
+		text, err = c.render(object)
 	}
-	text, err := c.render(object)
 	if err != nil {
-		c.last = err.Error()
+		// A path's error can hold what the path found.
+		shown, rest := cutAt(mask(err.Error()), shownFault)
+		c.last = shown + rest
 		return false
 	}
 	text = strings.TrimSpace(text)
-	c.last = "is " + quoteShort(mask(text))
+	shown, rest := cutAt(mask(text), shownResult)
+	c.last = fmt.Sprintf("is %q%s", shown, rest)
 	return text == "true"
 }
 
-// quoteShort quotes the beginning of a text.
-func quoteShort(text string) string {
-	if len(text) <= shownResult {
-		return fmt.Sprintf("%q", text)
+// cutAt returns the beginning of a text and, when that is not all of it, an ellipsis.
+func cutAt(text string, length int) (shown, ellipsis string) {
+	if len(text) <= length {
+		return text, ""
 	}
-	return fmt.Sprintf("%q…", strings.ToValidUTF8(text[:shownResult], ""))
+	return strings.ToValidUTF8(text[:length], ""), "…"
 }
 
 // state says what is waited for and what came of it last.

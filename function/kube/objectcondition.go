@@ -14,10 +14,10 @@ import (
 	"github.com/davit-project/davit/template"
 )
 
-// The names of functions that a compiled condition calls and that none writes.
+// The names of functions that a compiled condition calls.
 const (
-	fieldFunc = "davitField"
-	printFunc = "davitPrint"
+	fieldFunc = "field"
+	printFunc = "shown"
 )
 
 // objectCondition is a condition of WaitV2: a template of kubectl (-o go-template) whose root is the object. In that
@@ -144,7 +144,7 @@ func readField(v any, names ...string) (any, error) {
 		case map[string]any:
 			v = m[name]
 		default:
-			return nil, fmt.Errorf("cannot read field %q of a %s", name, reflect.TypeOf(v).Kind())
+			return nil, fmt.Errorf("a %s has no field %q", reflect.TypeOf(v).Kind(), name)
 		}
 	}
 	return v, nil

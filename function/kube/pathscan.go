@@ -96,7 +96,8 @@ func (s *scanner) braces(rest string) error {
 	start := s.at + run - 1
 	length := strings.IndexByte(s.text[start:], '}')
 	if length < 0 {
-		return fmt.Errorf("%q is not closed by a brace", cutShort(s.text[start:]))
+		shown, rest := cutAt(s.text[start:], shownResult)
+		return fmt.Errorf("%q%s is not closed by a brace", shown, rest)
 	}
 	s.at = start + length + 1
 	s.parts = append(s.parts, part{text: s.text[s.from:start], path: s.text[start:s.at], in: s.in})
@@ -111,13 +112,4 @@ func (s *scanner) skipComment() {
 		return
 	}
 	s.at += end + len("*/")
-}
-
-// cutShort shows the beginning of a text.
-func cutShort(text string) string {
-	const shown = 40
-	if len(text) <= shown {
-		return text
-	}
-	return strings.ToValidUTF8(text[:shown], "") + "…"
 }

@@ -12,51 +12,47 @@ import (
 	"github.com/davit-project/davit/function"
 )
 
-// mergeOverrides merges the run's override over the phase's: both are patches of a PodSpec, and so is the result. Neither is
-// changed. The result is nil when both are empty.
+// mergeOverrides merges the run's override over the phase's as a strategic merge patch: directives of the run's act on the phase's.
+// Neither is changed. The result is nil when both are empty.
 func mergeOverrides(phase, run map[string]any) (map[string]any, error) {
-	patches := make([]strategicpatch.JSONMap, 0, 2)
-	for _, p := range []struct {
-		name  string
-		patch map[string]any
-	}{{"argument podOverride", phase}, {"the run's podOverride", run}} {
-		if len(p.patch) == 0 {
-			continue
-		}
-		patch, err := podPatch(p.patch)
-		if err != nil {
-			return nil, fmt.Errorf("%s is no fragment of a PodSpec: %w", p.name, err)
-		}
-		patches = append(patches, patch)
-	}
-	if len(patches) == 0 {
-		return nil, nil
-	}
-	schema, err := strategicpatch.NewPatchMetaFromStruct(corev1.PodSpec{})
+	phase, err := podPatch("argument podOverride", phase)
 	if err != nil {
-		return nil, fmt.Errorf("read the schema of a PodSpec: %w", err)
+		return nil, err
 	}
-	merged, err := strategicpatch.MergeStrategicMergeMapPatchUsingLookupPatchMeta(schema, patches...)
+	run, err = podPatch("the run's podOverride", run)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case run == nil:
+		return phase, nil
+	case phase == nil:
+		return run, nil
+	}
+	merged, err := strategicpatch.StrategicMergeMapPatch(phase, run, corev1.PodSpec{})
 	if err != nil {
 		return nil, fmt.Errorf("merge the run's podOverride over argument podOverride: %w", err)
 	}
 	return merged, nil
 }
 
-// podPatch returns a copy and checks the types of the fields a PodSpec has. Others are left for the cluster to judge: Kanister
-// ignores them, and so do blueprints in the field.
-func podPatch(patch map[string]any) (map[string]any, error) {
+// podPatch returns a copy of an override, nil for an empty one, and checks the types of the fields that a PodSpec has. Others are left
+// for the cluster to judge: Kanister ignores them, and blueprints in the field have them.
+func podPatch(name string, patch map[string]any) (map[string]any, error) {
+	if len(patch) == 0 {
+		return nil, nil
+	}
 	text, err := json.Marshal(patch)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	var spec corev1.PodSpec
 	if err := json.Unmarshal(text, &spec); err != nil {
-		return nil, shortJSONError(err)
+		return nil, fmt.Errorf("%s is no fragment of a PodSpec: %w", name, shortJSONError(err))
 	}
 	var duplicate map[string]any
 	if err := json.Unmarshal(text, &duplicate); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return duplicate, nil
 }
@@ -76,8 +72,8 @@ func checkPod(args map[string]any) []function.Problem {
 	if !ok || hasTemplate(patch) {
 		return nil
 	}
-	if _, err := podPatch(patch); err != nil {
-		return []function.Problem{{Path: "podOverride", Message: "is no fragment of a PodSpec: " + err.Error()}}
+	if _, err := podPatch("it", patch); err != nil {
+		return []function.Problem{{Path: "podOverride", Message: err.Error()}}
 	}
 	return nil
 }
