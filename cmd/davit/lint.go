@@ -52,7 +52,7 @@ func (p *program) lint(reg *function.Registry, files []string, asJSON bool, opts
 		}
 		file := blueprint.Parse(name, data)
 		found = append(found, check(file, reg, opts)...)
-		if len(file.Blueprints)+len(file.ActionSets) == 0 && !(hasErrors(file.Diagnostics) && meant.Match(data)) {
+		if len(file.Blueprints)+len(file.ActionSets) == 0 && (!hasErrors(file.Diagnostics) || !meant.Match(data)) {
 			unfit = errors.Join(unfit, fmt.Errorf("%q holds no blueprint", name))
 		}
 	}

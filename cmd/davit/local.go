@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/cluster/localcluster"
 	"github.com/davit-project/davit/engine"
+	"github.com/davit-project/davit/template"
 )
 
 // local is the cluster on this machine. While it is open, a shared lock says that it is in use.
@@ -52,6 +55,35 @@ func (s *session) openLocal(ctx context.Context, logger *slog.Logger) (_ *local,
 		}
 	}
 	return l, nil
+}
+
+// settleTime is how long settle waits in all.
+const settleTime = 30 * time.Second
+
+// settle waits until the pods of the subjects run: they may just have been started, and parameters are captured once. What
+// does not run in time is left to the run, which says what it lacks.
+func (l *local) settle(ctx context.Context, subjects []template.ObjectReference, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for _, ref := range subjects {
+		w := cluster.Workload{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
+		object, err := l.Get(ctx, cluster.Ref{Group: "apps", Kind: w.Kind, Namespace: w.Namespace, Name: w.Name})
+		if err != nil {
+			continue // no workload, or absent: the run says so
+		}
+		if err := l.AwaitScaled(ctx, w, replicas(object)); err != nil {
+			logger.WarnContext(ctx, "the subject's pods do not all run", "subject", w.String(), "error", err)
+		}
+	}
+}
+
+// replicas is the number of pods a workload asks for.
+func replicas(object map[string]any) int32 {
+	spec, _ := object["spec"].(map[string]any)
+	if n, ok := spec["replicas"].(float64); ok {
+		return int32(n)
+	}
+	return 1
 }
 
 // close ends the cluster's pods, unless another process uses it or a run has yet to be resumed that may need them.

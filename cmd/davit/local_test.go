@@ -14,6 +14,7 @@ import (
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/engine"
+	"github.com/davit-project/davit/template"
 )
 
 const sleeper = `
@@ -42,6 +43,12 @@ func localSession(t *testing.T, dir string) *session {
 	return &session{program: p, state: s, flags: &runFlags{local: []string{manifests}}}
 }
 
+var subjects = []template.ObjectReference{
+	{Kind: "Deployment", Namespace: "shop", Name: "db"},
+	{Kind: "Deployment", Namespace: "shop", Name: "absent"},
+	{Kind: "PVC", Namespace: "shop", Name: "data"},
+}
+
 func pods(t *testing.T, l *local) int {
 	t.Helper()
 	running, err := l.WorkloadPods(t.Context(), cluster.Workload{Kind: "Deployment", Namespace: "shop", Name: "db"})
@@ -53,6 +60,7 @@ func TestLocalClusterEndsWithItsLastUser(t *testing.T) {
 	s := localSession(t, t.TempDir())
 	first, err := s.openLocal(t.Context(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	first.settle(t.Context(), subjects, slog.New(slog.DiscardHandler))
 	assert.Equal(t, 1, pods(t, first))
 	second, err := s.openLocal(t.Context(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -75,6 +83,7 @@ func TestLocalClusterWaitsForRunsToBeResumed(t *testing.T) {
 
 	l, err := s.openLocal(t.Context(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	l.settle(t.Context(), subjects, slog.New(slog.DiscardHandler))
 	require.NoError(t, l.close(t.Context()))
 	assert.Equal(t, 1, pods(t, l), "the run may need what it began")
 

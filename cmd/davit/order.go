@@ -12,11 +12,14 @@ import (
 	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/template"
 )
 
-// order is what a new run shall do.
+// order is what a run shall do.
 type order struct {
-	id         string
+	id string
+	// resume is true for a run that its journal describes; base holds its actions, and the rest is empty.
+	resume     bool
 	request    *request
 	labels     map[string]string
 	blueprints []*blueprint.Blueprint
@@ -84,11 +87,26 @@ func (o *order) take(file string, sets []*blueprint.ActionSet) error {
 
 // spec is the request that the engine takes. The artifacts of a parent are read here: they may contain secrets.
 func (o *order) spec(ctx context.Context, e *engine.Engine) (*engine.Spec, error) {
+	if o.resume {
+		return &engine.Spec{ID: o.id}, nil
+	}
 	if err := o.takeArtifacts(ctx, e); err != nil {
 		return nil, err
 	}
 	specs, err := o.request.apply(o.base)
 	return &engine.Spec{ID: o.id, Labels: o.labels, Blueprints: o.blueprints, Actions: specs}, err
+}
+
+// subjects are the objects that actions are performed on.
+func (o *order) subjects() []template.ObjectReference {
+	var refs []template.ObjectReference
+	if o.request != nil {
+		refs = slices.Clone(o.request.objects)
+	}
+	for _, spec := range o.base {
+		refs = append(refs, spec.Object)
+	}
+	return refs
 }
 
 // lint refuses blueprints with errors.

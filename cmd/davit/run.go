@@ -106,7 +106,11 @@ func isLocal(events []engine.Event) bool {
 func (s *session) again(ctx context.Context, journal engine.Journal, events []engine.Event, unknown engine.Unknown) error {
 	if events[len(events)-1].Kind != engine.RunEnded {
 		s.local = s.local || isLocal(events)
-		return s.execute(ctx, nil, unknown)
+		o := &order{id: s.flags.run, resume: true}
+		for _, a := range events[0].Run.Actions {
+			o.base = append(o.base, a.Spec)
+		}
+		return s.execute(ctx, o, unknown)
 	}
 	result, err := engine.New(nil, unreachable{}, nil).Load(ctx, journal)
 	if err != nil {
@@ -117,7 +121,7 @@ func (s *session) again(ctx context.Context, journal engine.Journal, events []en
 	return exitOf(result, result.Err(), result.ID)
 }
 
-// execute opens the cluster and drives the run: a new one, or without an order the one that the flags name.
+// execute opens the cluster and drives the run.
 func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown) (err error) {
 	if !s.local {
 		return errors.New("no cluster to run on: give manifests with --local")
@@ -135,13 +139,11 @@ func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown)
 	if s.engine, err = s.engineOn(c, unknown, logger); err != nil {
 		return err
 	}
-	if o == nil {
-		return s.drive(ctx, &engine.Spec{ID: s.flags.run})
-	}
 	spec, err := o.spec(ctx, s.engine)
 	if err != nil {
 		return err
 	}
+	c.settle(ctx, o.subjects(), logger)
 	return s.drive(ctx, spec)
 }
 
