@@ -12,6 +12,7 @@ import (
 	"io"
 	"regexp"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"go.yaml.in/yaml/v3"
@@ -148,6 +149,9 @@ func readDocument(yamlObj map[string]any) (document, error) {
 func (c *Cluster) check(d *document) error {
 	switch {
 	case isWorkload(d.key):
+		if err := known(d.obj, workloadType(d.key)); err != nil {
+			return err
+		}
 		w, err := c.workloadOf(d.key, d.obj)
 		if err != nil {
 			return err
@@ -155,7 +159,7 @@ func (c *Cluster) check(d *document) error {
 		return checkSpec(&podOfWorkload(w, w.podName(0)).Spec)
 	case d.key.resource == "pods" && d.key.group == "":
 		var p corev1.Pod
-		if err := convert(d.obj, &p); err != nil {
+		if err := known(d.obj, &p); err != nil {
 			return err
 		}
 		return checkSpec(&p.Spec)
@@ -168,7 +172,7 @@ func (c *Cluster) check(d *document) error {
 // mergeStringData moves stringData into data, as a server does.
 func mergeStringData(obj map[string]any) error {
 	var s corev1.Secret
-	if err := convert(obj, &s); err != nil {
+	if err := known(obj, &s); err != nil {
 		return err
 	}
 	data := map[string]any{}
@@ -211,6 +215,27 @@ func (c *Cluster) store(d document) error {
 		d.obj["status"] = map[string]any{"phase": "Bound"}
 	}
 	return c.save(d.key, d.obj)
+}
+
+// known is convert that refuses fields the type does not have.
+func known(from map[string]any, to any) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		return fmt.Errorf("%w: %w", cluster.ErrInvalid, err)
+	}
+	return nil
+}
+
+func workloadType(k key) any {
+	if k.resource == "statefulsets" {
+		return &appsv1.StatefulSet{}
+	}
+	return &appsv1.Deployment{}
 }
 
 // convert goes from one form of an object to another by way of JSON.

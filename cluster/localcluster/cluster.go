@@ -70,7 +70,7 @@ func Open(ctx context.Context, dir string, opts *Options) (*Cluster, error) {
 			}
 		}
 	}
-	for _, sub := range []string{"objects", "claims", "pods", "bin", "locks"} {
+	for _, sub := range []string{"objects", "claims", "pods", "bin", "locks", "trash"} {
 		if err := os.MkdirAll(filepath.Join(abs, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
 		}
@@ -78,7 +78,23 @@ func Open(ctx context.Context, dir string, opts *Options) (*Cluster, error) {
 	if err := c.linkPrograms(); err != nil {
 		return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
 	}
+	if err := c.emptyTrash(); err != nil {
+		return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
+	}
 	return c, c.reconcileAll(ctx)
+}
+
+// emptyTrash removes what a host that died was removing.
+func (c *Cluster) emptyTrash() error {
+	entries, err := os.ReadDir(filepath.Join(c.dir, "trash"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(c.dir, "trash", e.Name())))
+	}
+	return errors.Join(errs...)
 }
 
 // linkPrograms fills the folder that comes first in the PATH of pods.

@@ -220,7 +220,7 @@ func TestRunPod(t *testing.T) {
 	require.ErrorAs(t, err, &exit)
 	require.Equal(t, cluster.ExitError{What: "pod app/bad, container container", Code: 7, Tail: "last words\n"}, *exit)
 
-	err = c.RunPod(t.Context(), task("killed", "kill -9 $$", nil))
+	err = c.RunPod(t.Context(), task("killed", "kill -9 $$$$", nil)) // $$ is $ in a command, as in Kubernetes
 	require.ErrorAs(t, err, &exit)
 	require.Equal(t, 137, exit.Code)
 
@@ -308,7 +308,7 @@ func TestForeignPodIsNotAdopted(t *testing.T) {
 	require.NoError(t, err)
 	err = c.RunPod(t.Context(), task("same", "true", nil))
 	require.ErrorIs(t, err, cluster.ErrInvalid)
-	require.ErrorContains(t, err, `label "run" is "r2", not "r1"`)
+	require.ErrorContains(t, err, "its labels are map[run:r2]")
 	left, err := c.Sweep(t.Context(), map[string]string{"run": "r1"})
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -326,7 +326,7 @@ func TestLostPod(t *testing.T) {
 	require.Eventually(t, func() bool { p, err := c.findPod("app", "lost"); return err == nil && p.has("pid") }, 5*time.Second, time.Millisecond)
 	p, err := c.findPod("app", "lost")
 	require.NoError(t, err)
-	pids, err := p.processes()
+	pids, err := processes(p.session(), p.mark())
 	require.NoError(t, err)
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)

@@ -40,17 +40,20 @@ func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {
 		return fmt.Errorf("%s: %w", p, cluster.ErrNotRunning)
 	}
 	proc := exec.Command("/bin/sh", append([]string{p.file(filepath.Join("c", container, "exec.sh"))}, cmd.Args...)...)
-	proc.Env = []string{"PATH=" + c.opts.Env["PATH"], markName + "=" + p.uid()}
+	proc.Env = []string{"PATH=" + c.opts.Env["PATH"], p.mark()}
 	proc.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	broken := make(chan error, 3)
 	// always a pipe, as in a container; the copying waits for a slow reader
-	proc.Stdout, proc.Stderr = writer{cmd.Stdout}, writer{cmd.Stderr}
+	proc.Stdout, proc.Stderr = writer{cmd.Stdout, broken}, writer{cmd.Stderr, broken}
 	if cmd.Stdin != nil {
 		stdin, err := proc.StdinPipe()
 		if err != nil {
 			return err
 		}
 		go func() { // not waited for: the command may end without having read everything
-			_, _ = io.Copy(stdin, cmd.Stdin)
+			if _, err := io.Copy(stdin, reader{cmd.Stdin, broken}); err != nil {
+				return // the command has ended, or is being ended: it must not see an end of file
+			}
 			_ = stdin.Close()
 		}()
 	}
@@ -61,9 +64,17 @@ func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {
 	go func() { done <- proc.Wait() }()
 	select {
 	case err = <-done:
+	case err = <-broken:
+		c.endSession(context.WithoutCancel(ctx), proc.Process.Pid, done)
+		return fmt.Errorf("%s, container %s: %w", p, container, err)
 	case <-ctx.Done():
 		c.endSession(context.WithoutCancel(ctx), proc.Process.Pid, done)
 		return context.Cause(ctx)
+	}
+	select {
+	case stream := <-broken:
+		return fmt.Errorf("%s, container %s: %w", p, container, stream)
+	default:
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -100,14 +111,35 @@ func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error
 	}
 }
 
-// writer drops what nobody wants.
-type writer struct{ io.Writer }
+// writer drops what nobody wants, and tells when who wants it fails.
+type writer struct {
+	to     io.Writer
+	broken chan<- error
+}
 
 func (w writer) Write(p []byte) (int, error) {
-	if w.Writer == nil {
+	if w.to == nil {
 		return len(p), nil
 	}
-	return w.Writer.Write(p)
+	n, err := w.to.Write(p)
+	if err != nil {
+		w.broken <- fmt.Errorf("take its output: %w", err)
+	}
+	return n, err
+}
+
+// reader tells when the input fails: that is not its end.
+type reader struct {
+	from   io.Reader
+	broken chan<- error
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if err != nil && err != io.EOF {
+		r.broken <- fmt.Errorf("read its input: %w", err)
+	}
+	return n, err
 }
 
 // container finds the container that is named, or the only one.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,6 +169,9 @@ func (p *podDir) started() time.Time {
 // start makes the pod, or finds it when it was made before, and sees that its supervisor was started exactly once.
 func (c *Cluster) start(ctx context.Context, pod *corev1.Pod, profile []byte) (*podDir, error) {
 	p := &podDir{dir: c.podPath(pod.Namespace, pod.Name), pod: pod}
+	if err := checkSpec(&pod.Spec); err != nil {
+		return nil, fmt.Errorf("%s: %w", p, err)
+	}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("%s: %w", p, err)
 	}
@@ -201,13 +205,19 @@ func (c *Cluster) start(ctx context.Context, pod *corev1.Pod, profile []byte) (*
 
 // sameLabels tells whether a pod that exists is the one that is wanted.
 func sameLabels(old, pod *corev1.Pod) error {
-	for k, v := range pod.Labels {
-		if old.Labels[k] != v {
-			return fmt.Errorf("%w: pod %s/%s exists and is not ours: label %q is %q, not %q; remove it or choose another name",
-				cluster.ErrInvalid, old.Namespace, old.Name, k, old.Labels[k], v)
-		}
+	if maps.Equal(old.Labels, pod.Labels) && ownerOf(old) == ownerOf(pod) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: pod %s/%s exists and is not ours: its labels are %v of %q, not %v of %q; remove it or choose another name",
+		cluster.ErrInvalid, old.Namespace, old.Name, old.Labels, ownerOf(old), pod.Labels, ownerOf(pod))
+}
+
+// ownerOf names the workload a pod belongs to; empty for none.
+func ownerOf(pod *corev1.Pod) string {
+	if len(pod.OwnerReferences) == 0 {
+		return ""
+	}
+	return pod.OwnerReferences[0].Kind + "/" + pod.OwnerReferences[0].Name
 }
 
 // startLocked starts the supervisor unless it was started before.
@@ -226,7 +236,7 @@ func (c *Cluster) startLocked(ctx context.Context, p *podDir, profile []byte, lo
 		return errors.Join(fmt.Errorf("%s: %w", p, err), os.RemoveAll(p.dir))
 	}
 	cmd := exec.Command("/bin/sh", p.file("run.sh"))
-	cmd.Env = []string{"PATH=" + c.opts.Env["PATH"], markName + "=" + p.uid()}
+	cmd.Env = []string{"PATH=" + c.opts.Env["PATH"], p.mark()}
 	cmd.ExtraFiles = []*os.File{lock} // file 3: the supervisor holds the lock as long as it lives
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -294,6 +304,9 @@ func (c *Cluster) prepareContainer(p *podDir, ct *corev1.Container) error {
 		return err
 	}
 	argv := append(slices.Clone(ct.Command), ct.Args...)
+	for i := range argv {
+		argv[i] = expand(argv[i], env)
+	}
 	if err := writeFile(filepath.Join(folder, "cmd.sh"), []byte(containerScript(dir, env, argv))); err != nil {
 		return err
 	}
@@ -306,11 +319,32 @@ func (c *Cluster) remove(ctx context.Context, p *podDir) error {
 	if err := c.end(ctx, p); err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
-	if err := os.RemoveAll(p.dir); err != nil {
+	if err := c.discard(p); err != nil {
 		return fmt.Errorf("%s: remove its folder: %w", p, err)
 	}
 	c.log.Debug("pod removed", "namespace", p.pod.Namespace, "pod", p.pod.Name)
 	return nil
+}
+
+// discard removes a pod's folder in one step, so that a host that dies meanwhile leaves all of it or nothing: half a folder could pass for a
+// pod that never began, or for one that did.
+func (c *Cluster) discard(p *podDir) error {
+	lock, err := tryLock(p.file("lock"), os.O_CREATE)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody else did
+	}
+	if err != nil {
+		return err
+	}
+	if lock == nil {
+		return errors.New("it is being started again")
+	}
+	defer lock.Close() //nolint:errcheck // nothing was written
+	trash := filepath.Join(c.dir, "trash", newUID())
+	if err := os.Rename(p.dir, trash); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(trash)
 }
 
 // end ends all processes of a pod.
@@ -318,11 +352,17 @@ func (c *Cluster) end(ctx context.Context, p *podDir) error {
 	if err := os.WriteFile(p.file("ending"), nil, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	// The session counts when the supervisor holds the lock now: otherwise its number may be another's. It stays the pod's as long as any of its
+	// processes lives, also when the supervisor has ended first.
+	session := 0
+	if alive, err := locked(p.file("lock")); err == nil && alive {
+		session = p.session()
+	}
 	deadline := time.Now().Add(c.opts.Grace)
 	sig := syscall.SIGTERM
 	asked := map[int]bool{}
 	for wait := newPoll(); ; {
-		pids, err := p.processes()
+		pids, err := processes(session, p.mark())
 		if err != nil {
 			return err
 		}
@@ -344,14 +384,8 @@ func (c *Cluster) end(ctx context.Context, p *podDir) error {
 	}
 }
 
-// processes of the pod. A session counts only while the supervisor holds the lock: afterwards its number may be another's.
-func (p *podDir) processes() ([]int, error) {
-	session := 0
-	if alive, err := locked(p.file("lock")); err == nil && alive {
-		session = p.session()
-	}
-	return processes(session, markName+"="+p.uid())
-}
+// mark is what the environment of the pod's processes holds.
+func (p *podDir) mark() string { return markName + "=" + p.uid() }
 
 // startBarePod starts a pod that was applied by itself.
 func (c *Cluster) startBarePod(ctx context.Context, obj map[string]any) error {

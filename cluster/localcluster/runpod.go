@@ -3,6 +3,7 @@
 package localcluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/davit-project/davit/cluster"
@@ -35,11 +37,30 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	if err != nil {
 		return err
 	}
-	tail, err := c.follow(ctx, p, pod.Log)
-	if err != nil {
-		return c.stop(ctx, pod, err)
+	type followed struct {
+		tail []byte
+		err  error
 	}
-	err = p.result(tail)
+	done := make(chan followed, 1)
+	go func() {
+		tail, err := c.follow(ctx, p, pod.Log)
+		done <- followed{tail, err}
+	}()
+	var f followed
+	select {
+	case f = <-done:
+	case <-ctx.Done(): // at once, also when the log's writer blocks
+		err := c.stop(ctx, pod, nil)
+		select {
+		case <-done:
+		case <-time.After(c.opts.Grace):
+		}
+		return err
+	}
+	if f.err != nil {
+		return c.stop(ctx, pod, f.err)
+	}
+	err = p.result(f.tail)
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Grace+10*time.Second)
 	defer cancel()
 	return errors.Join(err, c.remove(bound, p))
@@ -57,10 +78,8 @@ func (c *Cluster) stop(ctx context.Context, pod cluster.Pod, cause error) error 
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	for k, v := range pod.Labels {
-		if p.pod.Labels[k] != v {
-			return cause // not ours
-		}
+	if want, err := podFor(pod); err != nil || sameLabels(p.pod, want) != nil {
+		return cause // not ours
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Grace+10*time.Second)
 	defer cancel()
@@ -83,6 +102,7 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, to io.Writer) ([]byte, 
 		}
 	}()
 	var tail []byte
+	var ended time.Time
 	buf := make([]byte, copyBuffer)
 	wait := newPoll()
 	for {
@@ -117,9 +137,30 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, to io.Writer) ([]byte, 
 		if s.finished || s.lost {
 			return tail, nil
 		}
+		if len(s.codes) == len(p.pod.Spec.InitContainers)+len(p.pod.Spec.Containers) {
+			// as in a container, what the main process left in the background ends with it
+			if ended.IsZero() {
+				ended = time.Now()
+			}
+			p.killStrays()
+			if time.Since(ended) > c.opts.Grace {
+				return tail, nil
+			}
+		}
 		if err := wait.wait(ctx); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// killStrays kills the processes that containers started; the supervisor's own do not know the root.
+func (p *podDir) killStrays() {
+	pids, err := processes(0, p.mark(), "DAVIT_ROOT="+p.root())
+	if err != nil {
+		return
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
 	}
 }
 
@@ -163,10 +204,18 @@ func (p *podDir) result(tail []byte) error {
 			if name != mainContainer {
 				tail = nil
 			}
-			return &cluster.ExitError{What: what, Code: code, Tail: string(tail)}
+			return &cluster.ExitError{What: what, Code: code, Tail: lastLines(tail)}
 		}
 	}
 	return nil
+}
+
+// lastLines leaves out a line that was cut at its beginning.
+func lastLines(tail []byte) string {
+	if i := bytes.IndexByte(tail, '\n'); len(tail) == tailSize && i >= 0 && i+1 < len(tail) {
+		tail = tail[i+1:]
+	}
+	return string(tail)
 }
 
 // Sweep ends and removes the pods that carry all the labels.

@@ -44,6 +44,11 @@ func checkSpec(s *corev1.PodSpec) error {
 			bad("volume %q: only persistentVolumeClaim, emptyDir, secret and configMap are supported", v.Name)
 		}
 	}
+	for _, ct := range s.InitContainers {
+		if ct.RestartPolicy != nil {
+			bad("init container %q: a restartPolicy of its own is not supported", ct.Name)
+		}
+	}
 	names := map[string]bool{}
 	for _, ct := range append(append([]corev1.Container{}, s.InitContainers...), s.Containers...) {
 		if !dnsLabel.MatchString(ct.Name) || names[ct.Name] {
@@ -99,6 +104,9 @@ func below(root, path string) (string, error) {
 func podFor(pod cluster.Pod) (*corev1.Pod, error) {
 	if !dnsLabel.MatchString(pod.Name) {
 		return nil, fmt.Errorf("%w: pod name %q is no DNS label", cluster.ErrInvalid, pod.Name)
+	}
+	if len(pod.Labels) == 0 {
+		return nil, fmt.Errorf("%w: pod %q: labels that identify the run are required", cluster.ErrInvalid, pod.Name)
 	}
 	if !dnsLabel.MatchString(pod.Namespace) {
 		return nil, fmt.Errorf("%w: pod %q: namespace %q is no DNS label", cluster.ErrInvalid, pod.Name, pod.Namespace)
@@ -177,11 +185,43 @@ func (c *Cluster) environment(p *podDir, ct *corev1.Container) (map[string]strin
 		if err != nil {
 			return nil, fmt.Errorf("container %q: environment variable %q: %w", ct.Name, e.Name, err)
 		}
+		if ok && e.ValueFrom == nil {
+			v = expand(v, env)
+		}
 		if ok {
 			env[e.Name] = v
 		}
 	}
 	return env, nil
+}
+
+// expand replaces $(NAME) by the value of a variable that is set; $$(NAME) stays as $(NAME), as Kubernetes has it.
+func expand(s string, env map[string]string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '$')
+		if i < 0 || i+1 == len(s) {
+			return b.String() + s
+		}
+		b.WriteString(s[:i])
+		s = s[i:]
+		end := strings.IndexByte(s, ')')
+		switch {
+		case s[1] == '$':
+			b.WriteByte('$')
+			s = s[2:]
+		case s[1] == '(' && end > 0:
+			if v, ok := env[s[2:end]]; ok {
+				b.WriteString(v)
+			} else {
+				b.WriteString(s[:end+1])
+			}
+			s = s[end+1:]
+		default:
+			b.WriteByte('$')
+			s = s[1:]
+		}
+	}
 }
 
 func (c *Cluster) envValue(p *podDir, e corev1.EnvVar) (value string, set bool, err error) {

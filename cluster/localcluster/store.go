@@ -201,7 +201,11 @@ func (c *Cluster) Patch(ctx context.Context, ref cluster.Ref, mergePatch []byte)
 		if err != nil {
 			return err
 		}
-		return c.save(k, merge(obj, patch))
+		obj = merge(obj, patch)
+		if err := c.check(&document{key: k, obj: obj}); err != nil {
+			return fmt.Errorf("patch of %s: %w", k, err)
+		}
+		return c.save(k, obj)
 	})
 	if err != nil {
 		return nil, err

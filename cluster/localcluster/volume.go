@@ -54,8 +54,10 @@ func (c *Cluster) mountAll(p *podDir) error {
 }
 
 func mount(link, target string) error {
-	if err := os.MkdirAll(target, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	if _, err := os.Stat(target); errors.Is(err, fs.ErrNotExist) { // a subPath may also name a file
+		if err := os.MkdirAll(target, 0o700); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
 		return err

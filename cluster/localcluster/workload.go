@@ -3,9 +3,11 @@
 package localcluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -135,7 +137,8 @@ func (c *Cluster) reconcile(ctx context.Context, k key) error {
 			if !owns(w, p) {
 				continue
 			}
-			if st := p.status(); !wanted[p.pod.Name] || st.finished || st.lost {
+			changed := !sameSpec(&p.pod.Spec, &podOfWorkload(w, p.pod.Name).Spec)
+			if st := p.status(); changed || !wanted[p.pod.Name] || st.finished || st.lost {
 				errs = append(errs, c.remove(ctx, p))
 			}
 		}
@@ -144,6 +147,13 @@ func (c *Cluster) reconcile(ctx context.Context, k key) error {
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// sameSpec compares two specs as they are stored.
+func sameSpec(a, b *corev1.PodSpec) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 func (c *Cluster) startOfWorkload(ctx context.Context, w *workload, name string) error {
