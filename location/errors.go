@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"gocloud.dev/gcerrors"
@@ -29,6 +30,7 @@ var (
 
 // failed says what was tried on which object, and what to do where that is known.
 func failed(ctx context.Context, verb, key string, err error) error {
+	err = inner(err)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", cause, err)
 	}
@@ -36,6 +38,27 @@ func failed(ctx context.Context, verb, key string, err error) error {
 		return fmt.Errorf("%s %q: %w: %s", verb, key, err, hint)
 	}
 	return fmt.Errorf("%s %q: %w", verb, key, err)
+}
+
+// inner takes off the wrapping of gocloud, which says the key again. A refused permission stays recognisable.
+func inner(err error) error {
+	denied := gcerrors.Code(err) == gcerrors.PermissionDenied
+	if w, ok := err.(interface{ Unwrap() []error }); ok {
+		if causes := w.Unwrap(); fromDriver(causes) {
+			err = causes[0]
+		}
+	}
+	if denied && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %w", fs.ErrPermission, err)
+	}
+	return err
+}
+
+// fromDriver recognises how gocloud wraps an error: the driver's, then a sentinel for its code.
+func fromDriver(causes []error) bool {
+	codes := []error{gcerrors.ErrUnknown, gcerrors.ErrPermissionDenied, gcerrors.ErrFailedPrecondition, gcerrors.ErrResourceExhausted,
+		gcerrors.ErrInvalidArgument, gcerrors.ErrUnimplemented, gcerrors.ErrNotFound, gcerrors.ErrAlreadyExists}
+	return len(causes) == 2 && causes[0] != nil && slices.Contains(codes, causes[1])
 }
 
 func advice(err error) string {
@@ -48,7 +71,9 @@ func advice(err error) string {
 		return "the location does not take files of that size: raise the limit or use another one"
 	case errors.Is(err, syscall.EROFS):
 		return "the location is read-only: mount it for writing or use another one"
-	case errors.Is(err, fs.ErrPermission), gcerrors.Code(err) == gcerrors.PermissionDenied:
+	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
+		return "in a folder, nothing can be below an object's name: use another path"
+	case errors.Is(err, fs.ErrPermission):
 		return "the credential or user of this process lacks that right on the location: grant it"
 	default:
 		return ""

@@ -84,7 +84,10 @@ func TestReadOnlyFolder(t *testing.T) {
 		require.NotZero(t, syscall.Geteuid())
 		require.NoError(t, os.Chmod(filepath.Join(dir, "pre"), 0o500))
 		require.NoError(t, os.Chmod(dir, 0o500))
-		t.Cleanup(func() { require.NoError(t, os.Chmod(dir, 0o700)) })
+		t.Cleanup(func() {
+			require.NoError(t, os.Chmod(dir, 0o700))
+			require.NoError(t, os.Chmod(filepath.Join(dir, "pre"), 0o700))
+		})
 	}
 	want := map[bool]string{true: "read-only file system: the location is read-only", false: "permission denied: the credential or user"}[readOnly]
 	for _, args := range [][]string{{"push", "-"}, {"delete"}} {
