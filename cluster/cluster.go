@@ -99,12 +99,15 @@ type Command struct {
 
 // PodRunner runs pods to completion.
 type PodRunner interface {
-	// RunPod creates the pod, copies its log to pod.Log, waits for its end, removes it and returns.
+	// RunPod creates the pod, copies its log to pod.Log, waits for its end and returns. The pod that has ended stays, with its log and its
+	// result, until RemovePod: a host that dies before it has recorded the result finds it again.
 	// A pod of that name that carries the same labels is adopted: its log is copied from the beginning and its
 	// end awaited; it is never created twice. A code other than zero is an *ExitError.
 	// When ctx ends first, or pod.Log fails, the pod is ended and removed (also one left by an earlier call)
 	// under a time limit of the binding's own, and the cause is returned; what could not be removed is named in the error.
 	RunPod(ctx context.Context, pod Pod) error
+	// RemovePod ends the pod, where it still runs, and removes it; an absent one is no error.
+	RemovePod(ctx context.Context, namespace, name string) error
 }
 
 // Pod is one pod with one container named "container".

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/davit-project/davit/function"
@@ -42,7 +43,9 @@ func (r *run) runPhase(base context.Context, i int, ph *phase, st step) {
 		state, _ = r.current()
 		ps = *state.Actions[i].phase(ph.index)
 	}
-	outputs, err := r.attempt(base, i, ph, attemptOf{ps, st.resumed})
+	var after cleanUp
+	defer func() { after.run(base, r) }()
+	outputs, err := r.attempt(base, i, ph, attemptOf{ps, st.resumed, &after})
 	if err == nil {
 		e.Kind, e.Outputs = PhaseComplete, outputs
 		if r.append(base, e) == nil {
@@ -111,6 +114,48 @@ func (r *run) condition(i int, ph *phase) (bool, error) {
 type attemptOf struct {
 	state   PhaseState
 	resumed bool
+	after   *cleanUp
+}
+
+// cleanUp is what a function wants done once its outcome is durable.
+type cleanUp struct {
+	mu    sync.Mutex
+	tasks []cleanUpTask
+}
+
+type cleanUpTask struct {
+	what string
+	do   func(context.Context) error
+}
+
+func (c *cleanUp) add(what string, do func(context.Context) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tasks = append(c.tasks, cleanUpTask{what, do})
+}
+
+// run does it all, unless the journal broke: then the outcome is not durable, and what holds it must stay.
+func (c *cleanUp) run(base context.Context, r *run) {
+	if _, broken := r.current(); broken != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.tasks {
+		ctx, cancel := context.WithTimeout(base, r.engine.opts.SweepTimeout)
+		err := t.do(ctx)
+		cancel()
+		if err != nil {
+			r.leave(fmt.Sprintf("%s: %v", t.what, err))
+		}
+	}
+}
+
+// leave notes something that the run leaves behind.
+func (r *run) leave(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stuck = append(r.stuck, r.vault.mask(what))
 }
 
 // attempt calls the phase's function once.
@@ -194,10 +239,8 @@ func (r *run) exec(ctx context.Context, ph *phase, call *function.Call, args map
 		select {
 		case res = <-done:
 		case <-grace.C:
-			r.mu.Lock()
-			r.stuck = append(r.stuck, fmt.Sprintf("phase %q of action %q: %s did not return within %s and may still be at work",
+			r.leave(fmt.Sprintf("phase %q of action %q: %s did not return within %s and may still be at work",
 				ph.name, call.Action, ph.fn.Name(), r.engine.opts.StopGrace))
-			r.mu.Unlock()
 			return nil, fmt.Errorf("%w; the function did not stop within %s", context.Cause(ctx), r.engine.opts.StopGrace)
 		}
 	}
@@ -247,12 +290,13 @@ func (r *run) call(i int, ph *phase, at attemptOf) (*function.Call, error) {
 	label := r.program.actions[i].label
 	c := &function.Call{
 		Run: r.program.id, Action: label, Phase: ph.name, Attempt: at.state.Attempt, Resumed: at.resumed,
-		ID:      strings.Join([]string{ph.name, r.program.id, label, ph.key()}, "/"),
-		Labels:  map[string]string{RunLabel: r.program.id, actionLabel: labelValue(label), phaseLabel: labelValue(ph.name)},
-		Subject: subjectOf(p),
-		Pod:     function.PodSettings{Override: p.PodOverride, Labels: p.PodLabels, Annotations: p.PodAnnotations},
-		Mask:    r.vault.mask,
-		Log:     slog.New(&maskHandler{r.engine.opts.Logger.Handler(), r.vault}).With("run", r.program.id, "action", label, "phase", ph.name),
+		ID:         strings.Join([]string{ph.name, r.program.id, label, ph.key()}, "/"),
+		Labels:     map[string]string{RunLabel: r.program.id, actionLabel: labelValue(label), phaseLabel: labelValue(ph.name)},
+		Subject:    subjectOf(p),
+		Pod:        function.PodSettings{Override: p.PodOverride, Labels: p.PodLabels, Annotations: p.PodAnnotations},
+		Mask:       r.vault.mask,
+		OnRecorded: at.after.add,
+		Log:        slog.New(&maskHandler{r.engine.opts.Logger.Handler(), r.vault}).With("run", r.program.id, "action", label, "phase", ph.name),
 	}
 	ref := PhaseRef{Action: label, Phase: ph.name}
 	if f := r.engine.opts.Progress; f != nil {

@@ -27,7 +27,7 @@ type run struct {
 	state *State
 	// broken is set once the journal could not be written; nothing is begun after it.
 	broken error
-	// stuck names phases whose function did not return.
+	// stuck names what could not be removed, and phases whose function did not return.
 	stuck []string
 	// causes are the errors of failed phases, by action and phase, as the functions gave them.
 	causes map[[2]int]error

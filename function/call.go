@@ -30,6 +30,8 @@ type Call struct {
 	Mask func(string) string
 	// OnProgress receives progress; nil drops it. Functions call Report.
 	OnProgress func(context.Context, Progress)
+	// OnRecorded takes what is to be done once the outcome is durable; nil does it at once. Functions call AfterRecord.
+	OnRecorded func(what string, do func(context.Context) error)
 	// ID is the base of Name.
 	ID string
 }
@@ -38,6 +40,19 @@ type Call struct {
 // this phase of this run and different from that of every other phase and run. Suffix tells several things apart and
 // may be empty; of it, at most 20 characters are kept.
 func (c *Call) Name(suffix string) string { return name(c.ID, suffix) }
+
+// AfterRecord has something done once the outcome of this attempt is durable, whatever it was: removing a pod that holds the result. What names it where
+// it cannot be done ("pod app/x"); do gets a context of its own with a deadline. When the host dies before, what is there must carry the run's labels, so that a
+// sweep finds it.
+func (c *Call) AfterRecord(ctx context.Context, what string, do func(context.Context) error) {
+	if c.OnRecorded != nil {
+		c.OnRecorded(what, do)
+		return
+	}
+	if err := do(context.WithoutCancel(ctx)); err != nil && c.Log != nil {
+		c.Log.ErrorContext(ctx, "clean up", "what", what, "error", err)
+	}
+}
 
 // Report says how far the function is. It never blocks for long and may be called from several goroutines.
 func (c *Call) Report(ctx context.Context, p Progress) {

@@ -213,6 +213,11 @@ func TestRunPod(t *testing.T) {
 	pod.Override = map[string]any{"containers": []any{map[string]any{"name": "container", "env": []any{map[string]any{"name": "EXTRA", "value": "more"}}}}}
 	require.NoError(t, c.RunPod(t.Context(), pod))
 	require.Equal(t, "out\nerr\n{\"Location\":{}}\n600\nmore\n", out.String())
+	out.Reset()
+	require.NoError(t, c.RunPod(t.Context(), pod), "a host that comes next gets the result again")
+	require.Equal(t, "out\nerr\n{\"Location\":{}}\n600\nmore\n", out.String())
+	require.NoError(t, c.RemovePod(t.Context(), "app", "ok"))
+	require.NoError(t, c.RemovePod(t.Context(), "app", "ok"))
 	require.NoDirExists(t, c.podPath("app", "ok"))
 
 	err := c.RunPod(t.Context(), task("bad", "echo last words; exit 7", nil))
@@ -243,7 +248,7 @@ func TestRunPod(t *testing.T) {
 	}
 	pods, err := c.podsIn("app")
 	require.NoError(t, err)
-	require.Len(t, pods, 2, "only the database is left")
+	require.Len(t, pods, 4, "the database, and two that have ended and were not removed")
 }
 
 // The supervisor's command line holds no secret of the command.

@@ -60,10 +60,19 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	if f.err != nil {
 		return c.stop(ctx, pod, f.err)
 	}
-	err = p.result(f.tail)
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Grace+10*time.Second)
-	defer cancel()
-	return errors.Join(err, c.remove(bound, p))
+	return p.result(f.tail)
+}
+
+// RemovePod ends and removes a pod.
+func (c *Cluster) RemovePod(ctx context.Context, namespace, name string) error {
+	p, err := c.findPod(namespace, name)
+	if errors.Is(err, cluster.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.remove(ctx, p)
 }
 
 // stop ends and removes a pod that is not to go on, also one of an earlier host, and returns why.

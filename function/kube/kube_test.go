@@ -23,6 +23,7 @@ type fakeCluster struct {
 	mu       sync.Mutex
 	commands []cluster.Command
 	pods     []cluster.Pod
+	removed  []string
 	objects  map[string]map[string]any
 	replicas map[cluster.Workload]int32
 	scaled   map[cluster.Workload]scaled
@@ -54,6 +55,14 @@ func (f *fakeCluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	f.pods = append(f.pods, pod)
 	f.mu.Unlock()
 	return f.do(ctx, pod.Command, pod.Log, pod.Log)
+}
+
+// RemovePod notes that a pod is removed.
+func (f *fakeCluster) RemovePod(_ context.Context, namespace, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.removed = append(f.removed, namespace+"/"+name)
+	return nil
 }
 
 func (f *fakeCluster) do(ctx context.Context, args []string, stdout, stderr io.Writer) error {

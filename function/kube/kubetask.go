@@ -37,7 +37,7 @@ func kubeTask(d Deps) function.Func {
 name: dump
 args:
   namespace: "{{ .StatefulSet.Namespace }}"
-  image: ghcr.io/kanisterio/postgres-kanister-tools:0.117.0
+  image: postgres-tools:15
   command:
   - bash
   - -o
@@ -46,7 +46,7 @@ args:
   - pipefail
   - -c
   - |
-    pg_dumpall --host db | kando location push --profile '{{ toJson .Profile }}' --path dump.sql -
+    pg_dumpall --host db | kando location push --path dump.sql -
     kando output path dump.sql
 `})
 }
@@ -69,7 +69,9 @@ func runTask(ctx context.Context, call *function.Call, d Deps, in kubeTaskArgs) 
 	}
 	c := newCapture(ctx, call, slog.String("pod", pod.Name), slog.String("container", containerName))
 	pod.Log = c.stdout
-	out, err := c.end(fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name), d.Pods.RunPod(ctx, pod))
+	where := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
+	out, err := c.end(where, d.Pods.RunPod(ctx, pod))
+	call.AfterRecord(ctx, where, func(ctx context.Context) error { return d.Pods.RemovePod(ctx, pod.Namespace, pod.Name) })
 	if err != nil {
 		return nil, err
 	}

@@ -118,3 +118,25 @@ func TestKubeTaskCancel(t *testing.T) {
 	_, err := get(t, f.deps(), "KubeTask").Exec(ctx, call, goodArgs("KubeTask"))
 	require.ErrorIs(t, err, stop)
 }
+
+// The pod holds the result until that is recorded: only then it is removed, whatever the result was.
+func TestKubeTaskPodStaysUntilRecorded(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []bool{false, true} {
+		f := &fakeCluster{run: func(context.Context, []string, io.Writer, io.Writer) error {
+			if fails {
+				return &cluster.ExitError{What: "pod", Code: 1}
+			}
+			return nil
+		}}
+		call, _ := functiontest.NewCall("dump")
+		var later []func(context.Context) error
+		call.OnRecorded = func(_ string, do func(context.Context) error) { later = append(later, do) }
+		_, err := kubeTask(Deps{Pods: f, Namespace: "app"}).Exec(t.Context(), call, map[string]any{"image": "none", "command": []any{"true"}})
+		require.Equal(t, fails, err != nil)
+		require.Empty(t, f.removed)
+		require.Len(t, later, 1)
+		require.NoError(t, later[0](t.Context()))
+		require.Equal(t, []string{"app/" + f.pods[0].Name}, f.removed)
+	}
+}
