@@ -81,7 +81,7 @@ func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
 			return err
 		case len(events) > 0:
 			if asked {
-				_, _ = fmt.Fprintf(p.stderr, "davit run: run %s goes on as its journal has it; flags that say what to run are not looked at\n", f.run)
+				_, _ = fmt.Fprintf(p.stderr, "davit run: run %s is what its journal says; flags that say what to run are not looked at\n", f.run)
 			}
 			return s.again(ctx, journal, events, unknown)
 		case !asked:

@@ -25,6 +25,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // each command would wait a second at its end
 			env.Setenv("PROFILE", `{"Location":{"type":"file","bucket":"`+env.WorkDir+`/store","endpoint":"","prefix":"","region":""},"Credential":{"Type":"","KeyPair":null,"Secret":null,"KopiaServerSecret":null},"SkipSSLVerify":false}`)
 			return nil
 		},
