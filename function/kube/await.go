@@ -125,7 +125,7 @@ func (w *waiting) round(ctx context.Context) (done bool, err error) {
 			objects[c.ref] = r
 		}
 		if ctx.Err() != nil {
-			return false, nil // what was seen last is worth more than that reading was broken off
+			return false, nil //nolint:nilerr // what was seen last is worth more than that reading was broken off
 		}
 		if errors.Is(r.err, cluster.ErrInvalid) {
 			return false, function.Permanent(fmt.Errorf("%s on %s: %w", c.path, c.ref, r.err))

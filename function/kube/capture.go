@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/function"
@@ -60,30 +61,28 @@ func (c *capture) end(place string, err error) (*outputs, error) {
 	return c.outputs, nil
 }
 
-// explain adds the last lines to the error of a command that ended with a code other than zero.
+// explain gives the error of a command that ended with a code other than zero the last lines of the log. What the binding kept of
+// them may hold outputs and is not shown.
 func (c *capture) explain(place string, err error) error {
 	var exit *cluster.ExitError
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("%s: %w", place, err)
 	}
-	last := c.tail.text(c.mask)
-	if last == "" {
-		last = c.mask(exit.Tail)
-	}
-	told := &cluster.ExitError{What: place, Code: exit.Code, Tail: last}
+	told := &cluster.ExitError{What: place, Code: exit.Code, Tail: c.tail.text(c.mask)}
 	if err == error(exit) { //nolint:errorlint // whether anything is wrapped around it
 		return told
 	}
-	// The binding has more to say, such as what it could not remove.
-	return &exitError{told: told, err: err}
+	return &exitError{told: told, exit: exit, err: err}
 }
 
-// exitError is an exit code that the binding has wrapped. It reads like both and is both.
+// exitError is an exit code that the binding has wrapped, because it has more to say: what it could not remove.
 type exitError struct {
-	told *cluster.ExitError
-	err  error
+	told, exit *cluster.ExitError
+	err        error
 }
 
-func (e *exitError) Error() string { return e.told.Error() + "\n" + e.err.Error() }
+func (e *exitError) Error() string {
+	return strings.Replace(e.err.Error(), e.exit.Error(), e.told.Error(), 1)
+}
 
 func (e *exitError) Unwrap() []error { return []error{e.told, e.err} }

@@ -77,10 +77,10 @@ func TestKubeExecFails(t *testing.T) {
 			does("out\n"+outputMarker+`{"key":"k","value":"v"}`+"\n", "", exit), nil,
 			"pod ns/p, container c: exit code 3, last output:\nout",
 		},
-		"silent": {does("", "", exit), nil, "pod ns/p, container c: exit code 3, last output:\npassword [masked]"},
+		"silent": {does("", "", exit), nil, "pod ns/p, container c: exit code 3"},
 		"wrapped": {
 			does("out", "", fmt.Errorf("pod x could not be removed: %w", exit)), exit,
-			"pod ns/p, container c: exit code 3, last output:\nout\npod x could not be removed: somewhere: exit code 3",
+			"pod x could not be removed: pod ns/p, container c: exit code 3, last output:\nout",
 		},
 		"not found":  {does("", "", cluster.ErrNotFound), cluster.ErrNotFound, "pod ns/p, container c: not found"},
 		"bad output": {does(outputMarker+"{\n", "", nil), ErrOutputSyntax, "pod ns/p, container c: malformed phase output: "},
@@ -97,6 +97,7 @@ func TestKubeExecFails(t *testing.T) {
 			out, err := get(t, c.cluster.deps(), "KubeExec").Exec(t.Context(), call, goodArgs("KubeExec"))
 			require.Nil(t, out)
 			require.True(t, strings.HasPrefix(err.Error(), c.text), err)
+			require.NotContains(t, err.Error(), "password", "what the binding kept is not shown")
 			if c.is != nil {
 				require.ErrorIs(t, err, c.is)
 			} else {

@@ -219,7 +219,7 @@ func FuzzLines(f *testing.F) {
 		require.Equal(t, want.Keys, got.Keys)
 		require.Equal(t, want.Err == nil, got.Err == nil)
 		if want.Err != nil {
-			require.True(t, errors.Is(got.Err, ErrOutputSyntax) == errors.Is(want.Err, ErrOutputSyntax), "%v, want %v", got.Err, want.Err)
+			require.Equal(t, errors.Is(want.Err, ErrOutputSyntax), errors.Is(got.Err, ErrOutputSyntax), "%v, want %v", got.Err, want.Err)
 		}
 		blankless := strings.NewReplacer(" ", "", "\t", "", "\v", "", "\f", "")
 		all := blankless.Replace(strings.Join(got.Log, ""))
