@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"text/template/parse"
-	"unicode/utf8"
 )
 
 var (
@@ -173,34 +172,4 @@ func checkSignature(t reflect.Type) error {
 		return nil
 	}
 	return errors.New("must return one value, or one and an error")
-}
-
-// position is the line and column where a node begins, from 1. The parser notes where the second name of .a.b begins.
-func (t *Template) position(n parse.Node) (line, column int) {
-	pos := min(int(n.Position()), len(t.text))
-	first := ""
-	switch n := n.(type) {
-	case *parse.FieldNode:
-		if len(n.Ident) > 1 {
-			first = "." + n.Ident[0]
-		}
-	case *parse.VariableNode:
-		if len(n.Ident) > 1 {
-			first = n.Ident[0]
-		}
-	case *parse.ChainNode:
-		return t.position(n.Node)
-	case *parse.CommandNode:
-		return t.position(n.Args[0])
-	case *parse.PipeNode:
-		if len(n.Decl) == 0 && len(n.Cmds) > 0 {
-			return t.position(n.Cmds[0])
-		}
-	}
-	if first != "" && pos >= len(first) && t.text[pos-len(first):pos] == first {
-		pos -= len(first)
-	}
-	before := t.text[:pos]
-	start := strings.LastIndexByte(before, '\n') + 1
-	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1
 }

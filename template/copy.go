@@ -7,14 +7,19 @@ const maxCopyDepth = 25_000
 
 // deepCopy copies all that can be reached through maps, lists, pointers and exported fields, so that functions that change a map never change
 // the caller's. What is nested deeper than maxCopyDepth is shared.
-func deepCopy(data any) any {
+// It also tells how many values that are.
+func deepCopy(data any) (any, int) {
 	if data == nil {
-		return nil
+		return nil, 0
 	}
-	return copyValue(reflect.ValueOf(data), 0).Interface()
+	c := &copier{}
+	return c.copy(reflect.ValueOf(data), 0).Interface(), c.copied
 }
 
-func copyValue(v reflect.Value, depth int) reflect.Value {
+type copier struct{ copied int }
+
+func (c *copier) copy(v reflect.Value, depth int) reflect.Value {
+	c.copied++
 	if !v.IsValid() || depth > maxCopyDepth {
 		return v
 	}
@@ -24,20 +29,20 @@ func copyValue(v reflect.Value, depth int) reflect.Value {
 			return v
 		}
 		out := reflect.New(v.Type().Elem())
-		out.Elem().Set(copyValue(v.Elem(), depth+1))
+		out.Elem().Set(c.copy(v.Elem(), depth+1))
 		return out
 	case reflect.Interface:
 		if v.IsNil() {
 			return v
 		}
-		return copyValue(v.Elem(), depth+1)
+		return c.copy(v.Elem(), depth+1)
 	case reflect.Map:
 		if v.IsNil() {
 			return v
 		}
 		out := reflect.MakeMapWithSize(v.Type(), v.Len())
 		for it := v.MapRange(); it.Next(); {
-			elem := copyValue(it.Value(), depth+1)
+			elem := c.copy(it.Value(), depth+1)
 			if !elem.IsValid() {
 				elem = reflect.Zero(v.Type().Elem())
 			}
@@ -54,7 +59,7 @@ func copyValue(v reflect.Value, depth int) reflect.Value {
 			return out
 		}
 		for i := range v.Len() {
-			out.Index(i).Set(copyValue(v.Index(i), depth+1))
+			out.Index(i).Set(c.copy(v.Index(i), depth+1))
 		}
 		return out
 	case reflect.Struct:
@@ -62,7 +67,7 @@ func copyValue(v reflect.Value, depth int) reflect.Value {
 		out.Set(v)
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				out.Field(i).Set(copyValue(v.Field(i), depth+1))
+				out.Field(i).Set(c.copy(v.Field(i), depth+1))
 			}
 		}
 		return out

@@ -29,11 +29,22 @@ func (r *renderer) pipe(dot reflect.Value, n *parse.PipeNode) (reflect.Value, er
 	for _, decl := range n.Decl {
 		if n.IsAssign {
 			r.assign(decl.Ident[0], last.value)
-		} else {
-			r.vars = append(r.vars, variable{decl.Ident[0], last.value})
+		} else if err := r.declare(n, decl.Ident[0], last.value); err != nil {
+			return last.value, err
 		}
 	}
 	return last.value, nil
+}
+
+// maxVariables bounds those in scope: they are looked up one by one.
+const maxVariables = 1000
+
+func (r *renderer) declare(n parse.Node, name string, v reflect.Value) error {
+	if len(r.vars) >= maxVariables {
+		return r.fail(n, fmt.Errorf("%w: more than %d variables", ErrLimit, maxVariables))
+	}
+	r.vars = append(r.vars, variable{name, v})
+	return nil
 }
 
 func (r *renderer) assign(name string, v reflect.Value) {
@@ -155,7 +166,7 @@ func (r *renderer) fields(c fieldChain, v reflect.Value, args arguments) (reflec
 		if err != nil {
 			var gone *missing
 			if errors.As(err, &gone) {
-				gone.in, gone.top = c.before(i), i == 0
+				gone.in = c.before(i)
 				err = gone
 			}
 			return next, r.failPath(c.node, c.before(len(c.names)), err)

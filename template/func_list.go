@@ -56,7 +56,8 @@ func untilStep(r *renderer, start, stop, step int) ([]int, error) {
 
 // seq is the shell's: last; first last; first step last.
 func seq(r *renderer, params ...int) (string, error) {
-	start, step, stop := 1, 0, 0
+	start, step := 1, 0
+	var stop int
 	switch len(params) {
 	case 1:
 		stop = params[0]
@@ -223,7 +224,11 @@ func without(r *renderer, v any, omit ...any) ([]any, error) {
 
 // contains compares item by item and pays for it.
 func contains(r *renderer, list []any, want any) (bool, error) {
-	if err := r.spend(wordSize*len(list), 0); err != nil {
+	size, err := r.measure(reflect.ValueOf(want), maxArgs*r.t.maxOutput)
+	if err != nil {
+		return false, err
+	}
+	if err := r.spend((size.bytes+wordSize)*len(list), 0); err != nil {
 		return false, err
 	}
 	return slices.ContainsFunc(list, func(item any) bool { return reflect.DeepEqual(item, want) }), nil

@@ -142,7 +142,13 @@ func splitList(r *renderer, sep, s string) ([]string, error) {
 	return strings.Split(s, sep), nil
 }
 
+// maxVersion bounds the text of a version or constraint, in bytes.
+const maxVersion = 1024
+
 func parseVersion(s string) (*semver.Version, error) {
+	if len(s) > maxVersion {
+		return nil, fmt.Errorf("%w: a version has at most %d bytes", ErrLimit, maxVersion)
+	}
 	v, err := semver.NewVersion(s)
 	if err != nil {
 		return nil, errors.New("the text is no semantic version")
@@ -151,13 +157,16 @@ func parseVersion(s string) (*semver.Version, error) {
 }
 
 func compareVersion(constraint, version string) (bool, error) {
+	if len(constraint) > maxVersion {
+		return false, fmt.Errorf("%w: a constraint has at most %d bytes", ErrLimit, maxVersion)
+	}
 	c, err := semver.NewConstraint(constraint)
 	if err != nil {
 		return false, errors.New("the first text is no constraint on semantic versions")
 	}
-	v, err := semver.NewVersion(version)
+	v, err := parseVersion(version)
 	if err != nil {
-		return false, errors.New("the second text is no semantic version")
+		return false, err
 	}
 	return c.Check(v), nil
 }

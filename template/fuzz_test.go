@@ -74,7 +74,7 @@ func FuzzSameAsTextTemplate(f *testing.F) {
 		if strings.Contains(s, "printf") {
 			return // %p and %T tell of pointers and types of ours
 		}
-		theirs, err := text.New("x").Option("missingkey=error").Funcs(std).Parse(s)
+		theirs, err := text.New(treeName).Option("missingkey=error").Funcs(std).Parse(s)
 		if err != nil {
 			return
 		}

@@ -16,6 +16,10 @@ var hostile = []string{
 	`{{ range untilStep -9223372036854775807 9223372036854775807 1 }}{{ end }}`,
 	`{{ range 1000000000 }}{{ end }}`,
 	`{{ range 1000000000 }}x{{ end }}`,
+	`{{ regexFindAll "" (repeat 1000000 "x") -1 }}`,
+	`{{ regexSplit "" (repeat 1000000 "x") -1 }}`,
+	`{{ range until 300 }}{{ $_ := semverCompare (repeat 250000 "1||") "1.2.3" }}{{ end }}`,
+	`{{ $l := list }}{{ range $i := until 500 }}{{ $l = append $l (list (until 50) $i) }}{{ end }}{{ range until 100 }}{{ $_ := uniq $l }}{{ end }}`,
 	`{{ seq 1 1000000000 }}`,
 	`{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}`,
 	`{{ define "x" }}{{ template "x" . }}{{ template "x" . }}{{ end }}{{ template "x" 1 }}`,
@@ -104,6 +108,43 @@ func TestLimits(t *testing.T) {
 	got, err := render(t, deep, nil)
 	require.NoError(t, err)
 	require.Equal(t, "x", got)
+}
+
+func TestTreeIsBounded(t *testing.T) {
+	list := make([]any, 1000)
+	for i := range list {
+		list[i] = `{{ repeat 1000000 "x" }}`
+	}
+	v, err := (*Env)(nil).CompileValue("args", list, nil)
+	require.NoError(t, err)
+	_, err = v.Render(nil)
+	require.ErrorIs(t, err, ErrLimit)
+	require.EqualError(t, err, "args[16]: over the limit: the tree up to here takes more than 16 renderings may")
+}
+
+func TestVariablesAreBounded(t *testing.T) {
+	_, err := render(t, strings.Repeat("{{ $x := 1 }}", maxVariables+1), nil)
+	require.ErrorIs(t, err, ErrLimit)
+}
+
+// TestReferencesOfHostileTexts ends, and soon.
+func TestReferencesOfHostileTexts(t *testing.T) {
+	for _, text := range []string{
+		"{{ $a := .x }}" + strings.Repeat("{{ $a := $a.b }}", 9000),
+		"{{ $a := index . \"" + strings.Repeat("k", 500_000) + "\" }}" + strings.Repeat("{{ $a.b }}", 9000),
+		"{{ list" + strings.Repeat(" .a", 300_000) + " }}",
+		"{{ " + strings.Repeat("(", 9000) + ".a" + strings.Repeat(").b", 9000) + " }}",
+		strings.Repeat("{{ if .a }}", 4000) + "{{ .a.b }}" + strings.Repeat("{{ end }}", 4000),
+		strings.Repeat("{{ range .a }}", 4000) + "{{ . }}" + strings.Repeat("{{ end }}", 4000),
+		"{{/* " + strings.Repeat("\x80", 100_000) + " */}}{{ .a }}", strings.Repeat("\x80", 100_000) + "{{ .a }}", strings.Repeat("é", 100_000) + "{{ .a }}",
+		"{{ if " + strings.Repeat("(eq (", 2000) + ".a" + strings.Repeat(") 1)", 2000) + " }}{{ end }}",
+	} {
+		tmpl, err := (*Env)(nil).Compile("x", text)
+		require.NoError(t, err)
+		start := time.Now()
+		require.NotEmpty(t, tmpl.References())
+		require.Less(t, time.Since(start), 10*time.Second)
+	}
 }
 
 // TestMutationStaysInside renders functions that change maps and lists, on the data of the run.

@@ -18,9 +18,8 @@ const (
 // missing says that a key is not there. It names keys and never holds values.
 type missing struct {
 	key string
-	// in is where it was looked for, as the template has it; top is true when that is the dot.
-	in  string
-	top bool
+	// in is where it was looked for, as the template has it.
+	in string
 	// container is the map that lacks it.
 	container reflect.Value
 	// nothing is true when there is no container.

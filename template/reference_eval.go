@@ -122,7 +122,12 @@ func extend(o origin, n parse.Node, names ...string) origin {
 	if len(names) == 0 {
 		return at(o, n)
 	}
-	return origin{known: true, path: append(slices.Clip(o.path), names...), node: n}
+	path := append(slices.Clip(o.path), names...)
+	out := origin{known: true, path: path, node: n, cut: o.cut}
+	if len(path) > maxPath {
+		out.path, out.cut = path[:maxPath], true
+	}
+	return out
 }
 
 // index follows constant keys. The first that is not constant ends the path.

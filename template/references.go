@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"text/template/parse"
 )
 
@@ -31,13 +29,15 @@ func (t *Template) References() []Reference {
 	if t == nil || t.root == nil {
 		return nil
 	}
-	a := &analysis{t: t, found: map[string]*Reference{}, budget: maxAnalysis}
+	a := &analysis{t: t, found: map[int][]*Reference{}, places: newLocator(t.text), budget: maxAnalysis}
 	root := origin{known: true}
 	a.scopes = []binding{{"$", root}}
 	a.list(root, t.root.Root)
 	refs := make([]Reference, 0, len(a.found))
-	for _, ref := range a.found {
-		refs = append(refs, *ref)
+	for _, list := range a.found {
+		for _, ref := range list {
+			refs = append(refs, *ref)
+		}
 	}
 	slices.SortFunc(refs, func(x, y Reference) int {
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column), slices.Compare(x.Path, y.Path))
@@ -54,16 +54,17 @@ const (
 	// seen by the next.
 	maxAnalysis = 200_000
 	loopPasses  = 3
-	// maxAnalysisDepth bounds calls of templates.
+	// maxAnalysisDepth bounds calls of templates, maxPath the names of one path.
 	maxAnalysisDepth = 20
+	maxPath          = 64
 )
 
 // origin is where a value comes from: a path of the root when known, and the references its printing prints.
 type origin struct {
 	known bool
 	path  []string
-	// lenient is true when the last key was read through index of a map that lacks keys silently.
-	lenient bool
+	// lenient is true when the last key was read through index of a map that lacks keys silently; cut when the path is longer than maxPath.
+	lenient, cut bool
 	// node is where the path was read; nil before any field is.
 	node parse.Node
 	refs []*Reference
@@ -75,8 +76,10 @@ type binding struct {
 }
 
 type analysis struct {
-	t      *Template
-	found  map[string]*Reference
+	t *Template
+	// found holds the references by their offset.
+	found  map[int][]*Reference
+	places *locator
 	scopes []binding
 	guards [][]string
 	budget int
@@ -89,18 +92,27 @@ func (a *analysis) use(o origin) origin {
 	if !o.known || o.node == nil {
 		return o
 	}
-	line, column := a.t.position(o.node)
-	id := strconv.Itoa(line) + ":" + strconv.Itoa(column) + ":" + strings.Join(o.path, "\x00")
-	ref, seen := a.found[id]
-	if !seen {
-		ref = &Reference{Path: slices.Clone(o.path), Exact: true, Optional: true, Line: line, Column: column}
-		a.found[id] = ref
-	}
+	ref := a.reference(offset(a.t.text, o.node), o.path)
+	ref.Exact = ref.Exact && !o.cut
 	ref.Optional = ref.Optional && (o.lenient || a.guarded(o.path))
 	if !slices.Contains(o.refs, ref) {
 		o.refs = append(slices.Clip(o.refs), ref)
 	}
 	return o
+}
+
+// reference is the one of a path at an offset.
+func (a *analysis) reference(pos int, path []string) *Reference {
+	for _, ref := range a.found[pos] {
+		if slices.Equal(ref.Path, path) {
+			return ref
+		}
+		a.budget--
+	}
+	line, column := a.places.at(pos)
+	ref := &Reference{Path: slices.Clone(path), Exact: true, Optional: true, Line: line, Column: column}
+	a.found[pos] = append(a.found[pos], ref)
+	return ref
 }
 
 // open is use for a path that goes on in an unknown way. What comes of it has no path.
@@ -242,6 +254,7 @@ func (a *analysis) bind(name string, from origin, assign bool) {
 			return
 		}
 	}
+	a.budget -= len(a.scopes) / maxPath
 }
 
 // merge is the origin of a value that comes from one of several places. Of their paths, none is known any more unless all are the same.
@@ -256,8 +269,8 @@ func merge(origins ...origin) origin {
 			}
 		}
 		if i == 0 {
-			out.known, out.path, out.node, out.lenient = o.known, o.path, o.node, o.lenient
-		} else if out.known && !(o.known && slices.Equal(out.path, o.path)) {
+			out.known, out.path, out.node, out.lenient, out.cut = o.known, o.path, o.node, o.lenient, o.cut
+		} else if out.known && (!o.known || !slices.Equal(out.path, o.path)) {
 			out.known, out.path, out.node = false, nil, nil
 		}
 	}
@@ -265,6 +278,7 @@ func merge(origins ...origin) origin {
 }
 
 func (a *analysis) lookup(name string) origin {
+	a.budget -= len(a.scopes) / maxPath
 	for i := len(a.scopes) - 1; i >= 0; i-- {
 		if a.scopes[i].name == name {
 			return a.scopes[i].from

@@ -166,14 +166,22 @@ func (t *Template) Render(data any) (string, error) {
 		}
 		return t.text, nil
 	}
-	if t.mutates {
-		data = deepCopy(data)
-	}
-	r := newRenderer(t, reflect.ValueOf(data))
-	if err := r.run(); err != nil {
+	r, err := t.render(data)
+	if err != nil {
 		return "", err
 	}
 	return string(r.out), nil
+}
+
+// render executes a template that has actions, and tells what it spent.
+func (t *Template) render(data any) (*renderer, error) {
+	copied := 0
+	if t.mutates {
+		data, copied = deepCopy(data)
+	}
+	r := newRenderer(t, reflect.ValueOf(data))
+	r.work = copied * wordSize
+	return r, r.run()
 }
 
 // Functions lists the names of the functions it calls, sorted.

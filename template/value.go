@@ -57,7 +57,8 @@ func (e *Env) CompileValue(name string, v any, raw func(path string) bool) (*Val
 }
 
 // Render returns a new tree of map[string]any, []any and scalars: strings rendered, all else unchanged, nulls included.
-// Every template that fails is reported, joined, in the order of Walk.
+// Every template that fails is reported, joined, in the order of Walk. All renderings of
+// the tree together may spend 16 times what one may.
 func (v *Value) Render(data any) (any, error) {
 	if v == nil || v.root == nil {
 		return nil, nil
@@ -202,9 +203,15 @@ func (c *compiler) text(path, text string) *Template {
 	return t
 }
 
+// maxTree is how many times what the Env allows for one rendering all renderings of a tree may spend.
+const maxTree = 16
+
 type valueRenderer struct {
 	data any
 	errs []error
+	// spent of the budgets; full is true after that was too much.
+	steps, work, built, out int
+	full                    bool
 }
 
 func (r *valueRenderer) render(n *node) any {
@@ -237,9 +244,20 @@ func (r *valueRenderer) render(n *node) any {
 }
 
 func (r *valueRenderer) text(t *Template) string {
-	out, err := t.Render(r.data)
+	if r.full || t == nil {
+		return ""
+	}
+	if t.root == nil {
+		return t.text
+	}
+	run, err := t.render(r.data)
 	if err != nil {
 		r.errs = append(r.errs, err)
 	}
-	return out
+	r.steps, r.work, r.built, r.out = r.steps+run.steps, r.work+run.work, r.built+run.built, r.out+len(run.out)
+	r.full = r.steps > maxTree*t.maxSteps || r.out > maxTree*t.maxOutput || r.work > maxTree*maxWork*t.maxOutput || r.built > maxTree*maxBuilt*t.maxOutput
+	if r.full {
+		r.errs = append(r.errs, &Error{Name: t.name, Err: fmt.Errorf("%w: the tree up to here takes more than %d renderings may", ErrLimit, maxTree)})
+	}
+	return string(run.out)
 }

@@ -1,7 +1,6 @@
 package template
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,14 +92,14 @@ func TestValueWalk(t *testing.T) {
 func TestErrorDetail(t *testing.T) {
 	_, err := render(t, "a\nb {{ .Time }} {{ .Phases.x.Output }}", fullParams())
 	var e *Error
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
 	require.Equal(t, "args.command[2]", e.Name)
 	require.Equal(t, ".Phases.x.Output", e.Path)
 	require.Equal(t, [2]int{2, 18}, [2]int{e.Line, e.Column})
 	require.EqualError(t, err, `args.command[2]: line 2: .Phases.x.Output: no "x" in .Phases (it has "dump")`)
 
 	_, err = (*Env)(nil).Compile("n", "a\n\n{{ nope }}")
-	require.True(t, errors.As(err, &e))
+	require.ErrorAs(t, err, &e)
 	require.Equal(t, 3, e.Line)
 	require.EqualError(t, err, `n: line 3: not a template: function "nope" not defined`)
 

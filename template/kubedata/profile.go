@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -121,7 +122,7 @@ func (s *Source) credentialSecret(ctx context.Context, ref template.ObjectRefere
 	if !ok {
 		return nil, fmt.Errorf("%w: secret %q in namespace %q has type %q, which is no credential", ErrInvalid, ref.Name, ref.Namespace, secret.Type)
 	}
-	for key := range secret.Data {
+	for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
 		if allowed != nil && !slices.Contains(allowed, key) {
 			return nil, fmt.Errorf("%w: secret %q in namespace %q of type %q has a key %q; it may have %s",
 				ErrInvalid, ref.Name, ref.Namespace, secret.Type, key, strings.Join(allowed, ", "))
