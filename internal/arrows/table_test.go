@@ -32,6 +32,7 @@ var table = map[string][]string{
 
 	"internal/agent":  {"location", "location/*", "cluster"},
 	"internal/arrows": {},
+	"internal/e2e":    {},
 	"internal/readme": {},
 }
 
