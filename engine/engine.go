@@ -23,6 +23,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -106,11 +107,15 @@ type Engine struct {
 	jitter   func() float64
 }
 
-// New makes an engine.
+// New makes an engine. A nil source is for hosts whose actions have no object, secrets, config maps or profile; an action that names one is
+// ErrInvalid then.
 func New(registry *function.Registry, source Source, opts *Options) *Engine {
 	e := &Engine{registry: registry, source: source, jitter: rand.Float64}
 	if opts != nil {
 		e.opts = *opts
+	}
+	if source == nil {
+		e.source = noSource{}
 	}
 	o := &e.opts
 	if o.Logger == nil {
@@ -140,6 +145,30 @@ func New(registry *function.Registry, source Source, opts *Options) *Engine {
 	}
 	o.Env = &env
 	return e
+}
+
+// noSource has nothing.
+type noSource struct{}
+
+var errNoSource = errors.New("the host program gave the engine no source of objects")
+
+func (noSource) Subject(_ context.Context, ref template.ObjectReference, _ *template.Params) error {
+	if ref == (template.ObjectReference{}) {
+		return nil
+	}
+	return errNoSource
+}
+
+func (noSource) Secret(context.Context, string, string) (template.Secret, error) {
+	return template.Secret{}, errNoSource
+}
+
+func (noSource) ConfigMap(context.Context, string, string) (template.ConfigMap, error) {
+	return template.ConfigMap{}, errNoSource
+}
+
+func (noSource) Profile(context.Context, string, string) (*template.Profile, error) {
+	return nil, errNoSource
 }
 
 // Run executes the run that spec describes and returns when it is terminal. A journal that holds this run already is resumed:

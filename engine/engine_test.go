@@ -310,6 +310,20 @@ func (s sweeper) Sweep(_ context.Context, labels map[string]string) ([]string, e
 	return s(labels)
 }
 
+func TestWithoutASource(t *testing.T) {
+	w := newWorld()
+	spec := specOf(t, header+"  backup: {phases: [{func: Echo, name: a}]}\n", "backup")
+	_, err := New(w.registry(t), nil, nil).Run(t.Context(), spec, &MemoryJournal{})
+	require.ErrorIs(t, err, ErrInvalid)
+	require.ErrorContains(t, err, "no source of objects")
+	spec.Actions[0].Object = template.ObjectReference{}
+	j := &MemoryJournal{}
+	_, err = New(w.registry(t), nil, nil).Run(t.Context(), spec, j)
+	require.NoError(t, err)
+	events, _ := j.Events(t.Context())
+	require.Equal(t, "backup a Echo", events[1].Label+" "+events[1].Name+" "+events[1].Func)
+}
+
 func TestPlan(t *testing.T) {
 	w := newWorld()
 	plan, err := New(w.registry(t), nil, nil).Plan(specOf(t, twoPhases, "backup"))

@@ -34,6 +34,10 @@ type Event struct {
 	Action int `json:"action"`
 	// Phase is the position of the phase in the action; -1 is the deferred phase.
 	Phase int `json:"phase"`
+	// Label of the action, Name and Func of the phase: for whoever reads the event. The positions above are what counts.
+	Label string `json:"label,omitempty"`
+	Name  string `json:"name,omitempty"`
+	Func  string `json:"func,omitempty"`
 	// Attempt from 1: PhaseStarted and what ends a phase.
 	Attempt int `json:"attempt,omitempty"`
 	// Run is all that is needed to carry on: RunStarted.

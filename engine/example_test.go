@@ -9,15 +9,7 @@ import (
 	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
-	"github.com/davit-project/davit/template"
 )
-
-// noObjects is a Source for actions that read nothing.
-type noObjects struct{ engine.Source }
-
-func (noObjects) Subject(context.Context, template.ObjectReference, *template.Params) error {
-	return nil
-}
 
 type greetArgs struct {
 	Whom string `arg:"whom" doc:"Who is greeted."`
@@ -58,7 +50,7 @@ func spec() *engine.Spec {
 }
 
 func ExampleEngine_Run() {
-	res, err := engine.New(registry(), noObjects{}, nil).Run(context.Background(), spec(), &engine.MemoryJournal{})
+	res, err := engine.New(registry(), nil, nil).Run(context.Background(), spec(), &engine.MemoryJournal{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -69,7 +61,7 @@ func ExampleEngine_Run() {
 }
 
 func ExampleEngine_Plan() {
-	plan, err := engine.New(registry(), noObjects{}, nil).Plan(spec())
+	plan, err := engine.New(registry(), nil, nil).Plan(spec())
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -94,7 +86,7 @@ func ExampleOpenFile() {
 			fmt.Println(err)
 			return
 		}
-		res, err := engine.New(registry(), noObjects{}, nil).Run(context.Background(), spec(), journal)
+		res, err := engine.New(registry(), nil, nil).Run(context.Background(), spec(), journal)
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -111,7 +103,7 @@ func ExampleOpenFile() {
 
 func ExampleEngine_Load() {
 	journal := &engine.MemoryJournal{}
-	e := engine.New(registry(), noObjects{}, &engine.Options{Observe: func(ev engine.Event) { fmt.Println(ev.Seq, ev.Kind) }})
+	e := engine.New(registry(), nil, &engine.Options{Observe: func(ev engine.Event) { fmt.Println(ev.Seq, ev.Kind) }})
 	if _, err := e.Run(context.Background(), spec(), journal); err != nil {
 		fmt.Println(err)
 		return

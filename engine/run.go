@@ -258,6 +258,7 @@ func (r *run) append(ctx context.Context, e Event) error {
 	e.Seq, e.Time = r.state.Seq+1, r.engine.opts.Now().UTC().Round(0)
 	after := r.state.clone()
 	err := after.apply(e)
+	after.name(&e)
 	if err == nil {
 		err = r.journal.Append(context.WithoutCancel(ctx), e)
 	}
@@ -274,6 +275,22 @@ func (r *run) append(ctx context.Context, e Event) error {
 		observe(e.masked())
 	}
 	return nil
+}
+
+// name fills in the names that an event is about.
+func (s *State) name(e *Event) {
+	switch e.Kind {
+	case RunStarted, RunEnded, CancelAsked:
+		return
+	}
+	if e.Action < 0 || e.Action >= len(s.Actions) {
+		return
+	}
+	a := &s.Actions[e.Action]
+	e.Label = a.Label
+	if p := a.phase(e.Phase); p != nil && e.Kind != ActionEnded {
+		e.Name, e.Func = p.Name, p.Func
+	}
 }
 
 // clone copies what apply changes.

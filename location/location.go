@@ -94,6 +94,15 @@ func withoutUser(endpoint string) string {
 // Opener opens the blob bucket of one type of location. Its error must not hold a credential.
 type Opener func(ctx context.Context, loc *Location) (*blob.Bucket, error)
 
+// OpenProfile opens the location that a profile's JSON names; see ParseProfile and Open.
+func OpenProfile(ctx context.Context, profile []byte, openers map[string]Opener) (*Bucket, error) {
+	loc, err := ParseProfile(profile)
+	if err != nil {
+		return nil, err
+	}
+	return Open(ctx, loc, openers, nil)
+}
+
 // Open opens the location with the opener of its type. The location's prefix comes before that of opts, which may be nil.
 // A type without an opener is ErrUnsupported.
 func Open(ctx context.Context, loc *Location, openers map[string]Opener, opts *Options) (*Bucket, error) {

@@ -245,7 +245,9 @@ func (c *Cluster) startLocked(ctx context.Context, p *podDir, profile []byte, lo
 	go cmd.Wait() //nolint:errcheck // only to reap it: the result is in files, for whoever asks
 	for wait := newPoll(); !p.has("pid"); {
 		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
-			return fmt.Errorf("%s: the supervisor ended before it began", p)
+			// it cannot say why: nobody would read a pipe once this host is gone. Most often its first file has no room.
+			return errors.Join(fmt.Errorf("%s: the supervisor ended before it began: is there room in %q?", p, c.dir),
+				writeFile(p.file("probe"), make([]byte, 4096)))
 		}
 		if err := wait.wait(ctx); err != nil {
 			return err

@@ -49,9 +49,5 @@ func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logge
 
 // openBucket opens the bucket of a profile's JSON.
 func openBucket(ctx context.Context, profile []byte) (*location.Bucket, error) {
-	loc, err := location.ParseProfile(profile)
-	if err != nil {
-		return nil, err
-	}
-	return location.Open(ctx, loc, openers, nil)
+	return location.OpenProfile(ctx, profile, openers)
 }

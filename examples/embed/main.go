@@ -11,7 +11,6 @@ import (
 	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
-	"github.com/davit-project/davit/template"
 )
 
 const document = `
@@ -46,14 +45,9 @@ func main() {
 	}
 	backup := blueprint.ActionSpec{Name: "backup", Blueprint: "notes", Options: map[string]string{"text": "hello"}}
 	spec := &engine.Spec{ID: "backup-1", Blueprints: file.Blueprints, Actions: []blueprint.ActionSpec{backup}}
-	result, err := engine.New(registry, host{}, nil).Run(context.Background(), spec, &engine.MemoryJournal{})
+	result, err := engine.New(registry, nil, nil).Run(context.Background(), spec, &engine.MemoryJournal{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(result.State, result.Actions[0].Shown["note"].KeyValue["sha256"])
 }
-
-// host says what templates can read of the subject, here nothing. It has no secrets to be asked for.
-type host struct{ engine.Source }
-
-func (host) Subject(context.Context, template.ObjectReference, *template.Params) error { return nil }

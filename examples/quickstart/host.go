@@ -121,16 +121,10 @@ func (h *host) location() string { return filepath.Join(h.dir, "location") }
 
 // openLocation opens the location of a profile. A host that wants other stores names them here.
 func openLocation(ctx context.Context, profile []byte) (*location.Bucket, error) {
-	loc, err := location.ParseProfile(profile)
-	if err != nil {
-		return nil, err
-	}
-	return openBucket(ctx, loc)
+	return location.OpenProfile(ctx, profile, openers)
 }
 
-func openBucket(ctx context.Context, loc *location.Location) (*location.Bucket, error) {
-	return location.Open(ctx, loc, map[string]location.Opener{location.TypeFile: file.Open}, nil)
-}
+var openers = map[string]location.Opener{location.TypeFile: file.Open}
 
 //go:embed cluster.yaml
 var manifests string

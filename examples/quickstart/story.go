@@ -115,7 +115,7 @@ func (d *demo) backUp(ctx context.Context) (*backup, error) {
 
 // inspect looks at what a backup left, from outside.
 func (d *demo) inspect(ctx context.Context, b *backup, before, after uint64) error {
-	bucket, err := openBucket(ctx, &location.Location{Type: location.TypeFile, Bucket: d.location()})
+	bucket, err := location.Open(ctx, &location.Location{Type: location.TypeFile, Bucket: d.location()}, openers, nil)
 	if err != nil {
 		return err
 	}

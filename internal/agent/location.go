@@ -61,12 +61,8 @@ func (p *place) withBucket(ctx context.Context, grace graceful, f func(context.C
 	if err != nil {
 		return err
 	}
-	loc, err := location.ParseProfile(text)
-	if err != nil {
-		return err
-	}
 	return untilSignal(ctx, grace, func(ctx context.Context) error {
-		b, err := location.Open(ctx, loc, openers(), nil)
+		b, err := location.OpenProfile(ctx, text, openers())
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,9 @@ import (
 const progressMarker = "###Phase-progress###: "
 
 // progress writes at most one line a second, and one at the end.
+// progressEvery is the least time between two lines.
+const progressEvery = 250 * time.Millisecond
+
 type progress struct {
 	s     Streams
 	on    bool
@@ -24,7 +27,7 @@ func newProgress(s Streams, total int64) *progress {
 }
 
 func (p *progress) at(bytes int64) {
-	if now := time.Now(); now.Sub(p.last) >= time.Second {
+	if now := time.Now(); now.Sub(p.last) >= progressEvery {
 		p.last = now
 		p.print(bytes)
 	}
