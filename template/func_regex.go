@@ -67,12 +67,25 @@ func regexFindAll(r *renderer, pattern, s string, n int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.matches(re, s); err != nil {
+		return nil, err
+	}
 	return re.FindAllString(s, n), nil
+}
+
+// matches fails when a pattern has more matches in the text than there is room for, as pieces does.
+func (r *renderer) matches(re *regexp.Regexp, s string) error {
+	const size = 4 * wordSize
+	most := maxTransient * r.t.maxOutput / size
+	return r.roomFor(int64(len(re.FindAllStringIndex(s, most+1))), size)
 }
 
 func regexSplit(r *renderer, pattern, s string, n int) ([]string, error) {
 	re, err := r.regex(pattern, s)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.matches(re, s); err != nil {
 		return nil, err
 	}
 	return re.Split(s, n), nil

@@ -9,8 +9,8 @@ import (
 	"strings"
 	text "text/template"
 
-	"github.com/Masterminds/goutils"
 	"github.com/Masterminds/semver/v3"
+	"github.com/Masterminds/sprig/v3"
 )
 
 func textFunctions() map[string]any {
@@ -113,7 +113,8 @@ func wrapWith(r *renderer, width int, sep, s string) (string, error) {
 	if err := r.roomFor(int64(len(s)/max(width, 1)+1+strings.Count(s, " ")), int64(max(len(sep), 1))); err != nil {
 		return "", err
 	}
-	return goutils.WrapCustom(s, width, sep, true), nil
+	wrap, _ := sprig.GenericFuncMap()["wrapWith"].(func(int, string, string) string)
+	return wrap(width, sep, s), nil
 }
 
 // pieces fails when a text would fall into more pieces than there is room for.

@@ -6,7 +6,7 @@
 //
 //	DIR/objects/             what was applied, one JSON file per object
 //	DIR/claims/NS/CLAIM/     the data of a persistent volume claim
-//	DIR/pods/NS/POD/root/    the working directory of the pod's processes
+//	DIR/pods/NS/POD/root     the working directory of the pod's processes
 //	DIR/bin/                 the agent, first in PATH
 //
 // # No isolation

@@ -29,7 +29,7 @@ name: restore
 args:
   namespace: "{{ .Deployment.Namespace }}"
   pod: "{{ index .Deployment.Pods 0 }}"
-  image: ghcr.io/kanisterio/kanister-tools:0.116.0
+  image: backup-tools:1
   backupArtifactPrefix: "{{ .Profile.Location.Bucket }}/app"
   backupIdentifier: "{{ .ArtifactsIn.backup.KeyValue.id }}"
 `,
@@ -55,7 +55,7 @@ func restoreDataAll() function.Func {
 name: restore
 args:
   namespace: "{{ .StatefulSet.Namespace }}"
-  image: ghcr.io/kanisterio/kanister-tools:0.116.0
+  image: backup-tools:1
   backupArtifactPrefix: "{{ .Profile.Location.Bucket }}/app"
   backupInfo: "{{ .ArtifactsIn.backup.KeyValue.info }}"
 `})

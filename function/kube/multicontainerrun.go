@@ -25,7 +25,7 @@ args:
   namespace: "{{ .StatefulSet.Namespace }}"
   backgroundImage: postgres:18
   backgroundCommand: [sh, -c, "pg_dump > /tmp/pipe"]
-  outputImage: ghcr.io/kanisterio/kanister-tools:0.117.0
+  outputImage: backup-tools:1
   outputCommand: [sh, -c, "kando location push --profile '{{ toJson .Profile }}' --path dump.sql - < /tmp/pipe"]
   initImage: busybox:1.37
   initCommand: [mkfifo, /tmp/pipe]
