@@ -13,7 +13,7 @@ e2e:      ## run the long tests: crash, cancel, full disk, a 4 GiB stream
 bench:    ## measure every promise about speed or memory, one line each
 	bash .ci/bench
 
-generate: ## write docs/functions.md anew
+generate: ## write docs/functions.md and docs/lint.md anew
 	go run ./internal/gendocs
 
 verify:   ## check format, linters, generated files and modules, then test

@@ -1,4 +1,5 @@
-// Command gendocs writes docs/functions.md from the schemas of the built-in functions. Run it in the repository's root.
+// Command gendocs writes the generated documents: docs/functions.md from the schemas of the built-in functions, docs/lint.md from the codes
+// of lint. Run it in the repository's root.
 package main
 
 import (
@@ -8,34 +9,53 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
+	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/function/builtin"
 )
 
-const target = "docs/functions.md"
+// documents by their path from the root.
+var documents = map[string]func() ([]byte, error){
+	"docs/functions.md": func() ([]byte, error) {
+		reg, err := function.NewRegistry(builtin.All(builtin.Deps{})...)
+		if err != nil {
+			return nil, fmt.Errorf("the built-in functions: %w", err)
+		}
+		return render(reg.Schemas()), nil
+	},
+	"docs/lint.md": func() ([]byte, error) { return renderCodes(blueprint.Codes()), nil },
+}
 
 func main() {
-	check := flag.Bool("check", false, "write nothing; fail when the file is stale")
+	check := flag.Bool("check", false, "write nothing; fail when a file is stale")
 	flag.Parse()
-	if err := run(target, *check, os.Stderr); err != nil {
+	if err := run(".", *check, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "gendocs:", err)
 		os.Exit(1)
 	}
 }
 
-// run writes the file, or compares it with what it would write.
-func run(path string, check bool, out io.Writer) error {
-	reg, err := function.NewRegistry(builtin.All(builtin.Deps{})...)
-	if err != nil {
-		return fmt.Errorf("the built-in functions: %w", err)
+// run writes the files below root, or compares them with what it would write.
+func run(root string, check bool, out io.Writer) error {
+	var errs []error
+	for path, make := range documents {
+		want, err := make()
+		if err == nil {
+			err = write(filepath.Join(root, path), want, check, out)
+		}
+		errs = append(errs, err)
 	}
-	want := render(reg.Schemas())
+	return errors.Join(errs...)
+}
+
+func write(path string, want []byte, check bool, out io.Writer) error {
 	have, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if bytes.Equal(have, want) {
+	if err == nil && bytes.Equal(have, want) {
 		return nil
 	}
 	if check {

@@ -69,17 +69,23 @@ func TestEveryKindIsExplained(t *testing.T) {
 	}
 }
 
-func TestCheckFindsStaleFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "functions.md")
-	require.ErrorContains(t, run(path, true, nil), "functions.md is stale; run: go run ./internal/gendocs")
+func TestCheckFindsStaleFiles(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(root, "docs"), 0o700))
+	for path := range documents {
+		require.ErrorContains(t, run(root, true, nil), path+" is stale; run: go run ./internal/gendocs")
+	}
 	var out bytes.Buffer
-	require.NoError(t, run(path, false, &out))
+	require.NoError(t, run(root, false, &out))
 	require.Contains(t, out.String(), "wrote ")
-	require.NoError(t, run(path, true, nil))
-	require.NoError(t, os.WriteFile(path, []byte("edited"), 0o600))
-	require.Error(t, run(path, true, nil))
+	require.NoError(t, run(root, true, nil))
+	for path := range documents {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.WriteFile(path, []byte("edited"), 0o600))
+		require.ErrorContains(t, run(root, true, nil), path)
+	}
 }
 
-func TestDocumentIsFresh(t *testing.T) {
-	require.NoError(t, run("../../"+target, true, nil))
+func TestDocumentsAreFresh(t *testing.T) {
+	require.NoError(t, run("../..", true, nil))
 }
