@@ -58,5 +58,5 @@ func ExampleCheckPath() {
 	fmt.Println(template.CheckPath([]string{"Profile", "Locaton", "Bucket"}))
 	// Output:
 	// <nil>
-	// .Profile: not there: no field "Locaton" (did you mean Location?)
+	// there is no .Profile.Locaton (did you mean .Profile.Location?)
 }

@@ -6,43 +6,91 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // CheckPath says whether a template can read a path (see Reference) from Params, by the types alone: keys of maps are free, and so is
-// everything below Object, PodOverride and outputs. The error wraps ErrMissing and names the fields there are.
+// everything below Object, PodOverride and outputs. The error is ErrMissing; it names the path and the fields there are.
 func CheckPath(path []string) error {
 	t := reflect.TypeFor[Params]()
 	for i, name := range path {
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
-		at := "." + strings.Join(path[:i], ".")
 		switch {
 		case t == timeType || t.Kind() == reflect.Interface:
 			return nil
 		case t.Kind() == reflect.Struct:
-			f, err := typeField(t, name)
-			if err != nil {
-				return fmt.Errorf("%s: %w", at, err)
+			f, ok := structField(t, name)
+			if !ok {
+				return &unreadable{path: path[:i+1], in: t}
 			}
 			t = f.Type
 		case t.Kind() == reflect.Map:
 			t = t.Elem()
 		case t.Kind() == reflect.Slice:
 			if _, err := strconv.ParseUint(name, 10, 32); err != nil {
-				return fmt.Errorf("%w: %s is %s and has no field %s", ErrMissing, at, typeName(t), quoteKey(name))
+				return &unreadable{path: path[:i+1], in: t}
 			}
 			t = t.Elem()
 		default:
-			return fmt.Errorf("%w: %s is %s and has no field %s", ErrMissing, at, typeName(t), quoteKey(name))
+			return &unreadable{path: path[:i+1], in: t}
 		}
 	}
 	return nil
 }
 
-// typeField finds an exported field of a struct. The error suggests one or lists them.
+// unreadable is a path no run has, whatever it reads: in, the type of all but the last name, has no such field.
+type unreadable struct {
+	path []string
+	in   reflect.Type
+}
+
+func (u *unreadable) Is(target error) bool { return target == ErrMissing }
+
+func (u *unreadable) Error() string {
+	last := len(u.path) - 1
+	at, name := u.path[:last], u.path[last]
+	if u.in.Kind() != reflect.Struct {
+		return fmt.Sprintf("there is no %s: %s is %s and has no fields", dotted(u.path), dotted(at), typeName(u.in))
+	}
+	if last == 0 && name == "RepositoryServer" {
+		return "there is no .RepositoryServer; Kanister has it up to 0.119, Davit does not"
+	}
+	names := fieldNames(u.in)
+	hint := "there are " + strings.Join(names, ", ")
+	if near := nearest(name, names); near != "" {
+		hint = "did you mean " + dotted(append(slices.Clone(at), near)) + "?"
+	}
+	return fmt.Sprintf("there is no %s (%s)", dotted(u.path), hint)
+}
+
+// dotted writes a path as a template has it. Names a template cannot write after a dot are quoted.
+func dotted(path []string) string {
+	var b strings.Builder
+	for _, name := range path {
+		b.WriteByte('.')
+		if len(name) > maxNamedLength || strings.ContainsFunc(name, notInNames) {
+			name = quoteKey(name)
+		}
+		b.WriteString(name)
+	}
+	return b.String()
+}
+
+func notInNames(r rune) bool {
+	return r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+}
+
+// structField finds an exported field of a struct.
+func structField(t reflect.Type, name string) (reflect.StructField, bool) {
+	f, ok := t.FieldByName(name)
+	return f, ok && f.IsExported()
+}
+
+// typeField is structField with an error that suggests a field or lists them.
 func typeField(t reflect.Type, name string) (reflect.StructField, error) {
-	if f, ok := t.FieldByName(name); ok && f.IsExported() {
+	if f, ok := structField(t, name); ok {
 		return f, nil
 	}
 	names := fieldNames(t)

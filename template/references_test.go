@@ -112,13 +112,15 @@ func TestCheckPath(t *testing.T) {
 		require.NoError(t, CheckPath(parts), path)
 	}
 	for path, want := range map[string]string{
-		"Foo.x":                       `.: not there: no field "Foo" (there are ArtifactsIn, ConfigMaps, CurrentPhase, DeferPhase, Deployment, DeploymentConfig, Namespace, Object, Options, PVC, Phases, PodAnnotations, PodLabels, PodOverride, Profile, Secrets, StatefulSet, Time)`,
-		"Phases.x.Outputs.y":          `.Phases.x: not there: no field "Outputs" (did you mean Output?)`,
-		"Statefulset.Name":            `.: not there: no field "Statefulset" (did you mean StatefulSet?)`,
-		"Time.x":                      `not there: .Time is a text and has no field "x"`,
-		"StatefulSet.Pods.x":          `not there: .StatefulSet.Pods is a list and has no field "x"`,
-		"Phases.x.Secrets.y.Data.z.a": `not there: .Phases.x.Secrets.y.Data.z is bytes and has no field "a"`,
-		"Options.a.b":                 `not there: .Options.a is a text and has no field "b"`,
+		"Foo.x":                       `there is no .Foo (there are ArtifactsIn, ConfigMaps, CurrentPhase, DeferPhase, Deployment, DeploymentConfig, Namespace, Object, Options, PVC, Phases, PodAnnotations, PodLabels, PodOverride, Profile, Secrets, StatefulSet, Time)`,
+		"Phases.x.Outputs.y":          `there is no .Phases.x.Outputs (did you mean .Phases.x.Output?)`,
+		"Statefulset.Name":            `there is no .Statefulset (did you mean .StatefulSet?)`,
+		"Time.x":                      `there is no .Time.x: .Time is a text and has no fields`,
+		"StatefulSet.Pods.x":          `there is no .StatefulSet.Pods.x: .StatefulSet.Pods is a list and has no fields`,
+		"Phases.x.Secrets.y.Data.z.a": `there is no .Phases.x.Secrets.y.Data.z.a: .Phases.x.Secrets.y.Data.z is bytes and has no fields`,
+		"Options.a.b":                 `there is no .Options.a.b: .Options.a is a text and has no fields`,
+		"RepositoryServer.Name":       `there is no .RepositoryServer; Kanister has it up to 0.119, Davit does not`,
+		"PVC.a b\n":                   `there is no .PVC."a b\n" (there are Name, Namespace)`,
 	} {
 		err := CheckPath(strings.Split(path, "."))
 		require.ErrorIs(t, err, ErrMissing)
