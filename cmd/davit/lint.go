@@ -45,7 +45,7 @@ func (p *program) lint(reg *function.Registry, files []string, asJSON bool, opts
 	found := []blueprint.Diagnostic{}
 	var unfit error
 	for _, name := range files {
-		data, err := p.readFile(name)
+		data, err := p.readFile("a document", name)
 		if err != nil {
 			unfit = errors.Join(unfit, err)
 			continue

@@ -134,7 +134,7 @@ func (p *program) readManifests(paths []string) ([]manifest, error) {
 		files, err := manifestFiles(path)
 		errs = append(errs, err)
 		for _, file := range files {
-			data, err := p.readFile(file)
+			data, err := p.readFile("a manifest (--local)", file)
 			errs = append(errs, err)
 			all = append(all, manifest{file, data})
 		}

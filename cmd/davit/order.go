@@ -59,6 +59,9 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.known(specs); err != nil {
+		return nil, err
+	}
 	if o.id == "" {
 		o.id = newID(specs[0].Name)
 	}
@@ -70,6 +73,17 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	}
 	_, err = engine.New(reg, unreachable{}, nil).Plan(&engine.Spec{ID: o.id, Blueprints: o.blueprints, Actions: specs})
 	return o, err
+}
+
+// known refuses actions of blueprints that no file holds.
+func (o *order) known(specs []blueprint.ActionSpec) error {
+	var errs []error
+	for _, spec := range specs {
+		if !slices.ContainsFunc(o.blueprints, func(bp *blueprint.Blueprint) bool { return bp.Name == spec.Blueprint }) {
+			errs = append(errs, fmt.Errorf("action %q is of blueprint %q, which no file holds: name its file with --blueprint", spec.Name, spec.Blueprint))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // take makes an action set the base.
@@ -138,7 +152,11 @@ func (s *session) documents() ([]*blueprint.Blueprint, []*blueprint.ActionSet, e
 	var sets []*blueprint.ActionSet
 	var errs []error
 	for _, name := range files {
-		file, err := s.parseFile(name)
+		what := "a blueprint (--blueprint)"
+		if name == s.flags.actionSet {
+			what = "the action set (--filename)"
+		}
+		file, err := s.parseFile(what, name)
 		if err == nil {
 			err = file.Err()
 		}

@@ -27,13 +27,23 @@ Every step is in the run's journal before it is taken. A run whose process died 
 The first interrupt (Ctrl-C) cancels the run: its deferred phase runs, then it ends. A second one ends the process at once;
 the run can be resumed.
 
+With --local, pods are processes of this machine, as you, without isolation. Their working directory stands for the root
+of the container: what is mounted at /data is data there, so commands say data/file, not /data/file. What claims hold is
+kept in the --state folder, below local/claims. Values of secrets are masked where the run knows them: the profile's, and
+those the blueprint reads; a command that prints another secret shows it.
+
 Where standard output is no terminal, each event is one line of JSON on it.
 
 Exit codes: 0 the run is complete, 1 it failed, 2 wrong usage or input (nothing was touched), 3 it was cancelled,
 130 ended by a second interrupt (the run can be resumed).`,
 		Example: `  davit run --local app.yaml --blueprint bp.yaml --action backup --deployment shop/db
   davit run --local app.yaml --from backup-1x2y3z4w --action restore`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("takes no arguments, got %q: what to run is said with flags", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			again := slices.ContainsFunc(asks, func(name string) bool { return cmd.Flags().Changed(name) })
 			return p.run(cmd.Context(), &f, again)
@@ -168,8 +178,14 @@ func (s *session) drive(ctx context.Context, spec *engine.Spec) error {
 	ctx, stop := s.cancelOnSignal(ctx, spec.ID)
 	defer stop()
 	result, err := s.engine.Run(ctx, spec, journal)
+	if len(events) == 0 && err != nil && result != nil && result.State == engine.Failed && s.shown() {
+		return &exitError{code: exitFailed} // the terminal shows each cause already, as it came
+	}
 	return exitOf(result, err, spec.ID)
 }
+
+// shown is true when who reads standard error has read the run's events too: both are terminals.
+func (s *session) shown() bool { return isTerminal(s.stdout) && isTerminal(s.stderr) }
 
 // exitOf turns what became of a run into an exit code.
 func exitOf(result *engine.Result, err error, id string) error {
@@ -181,8 +197,24 @@ func exitOf(result *engine.Result, err error, id string) error {
 	case errors.Is(err, engine.ErrJournal):
 		return &exitError{exitFailed, fmt.Errorf("%w\nthe run stands still; once the cause is gone, resume it with --run %s", err, id)}
 	case result != nil && result.State == engine.Cancelled:
-		return &exitError{exitCancelled, err}
+		return &exitError{exitCancelled, cancelled(result)}
 	default:
 		return &exitError{exitFailed, err}
 	}
+}
+
+// cancelled says that a run was cancelled, and how each phase that did not end well took it.
+func cancelled(result *engine.Result) error {
+	errs := []error{fmt.Errorf("run %s was %w", result.ID, engine.ErrCancelled)}
+	for _, a := range result.Actions {
+		for _, phase := range a.Phases {
+			if phase.Failure != nil && phase.State == engine.Failed {
+				errs = append(errs, fmt.Errorf("action %q, phase %q (%s): %s", a.Action, phase.Name, phase.Func, phase.Failure.Message))
+			}
+		}
+		if a.Failure != nil {
+			errs = append(errs, fmt.Errorf("action %q: %s", a.Action, a.Failure.Message))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -27,13 +29,32 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // each command would wait a second at its end
 			env.Setenv("PROFILE", `{"Location":{"type":"file","bucket":"`+env.WorkDir+`/store","endpoint":"","prefix":"","region":""},"Credential":{"Type":"","KeyPair":null,"Secret":null,"KopiaServerSecret":null},"SkipSSLVerify":false}`)
-			return nil
+			return copyFirst(env.WorkDir)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":    code,
 			"waitfor": waitfor,
 		},
 	})
+}
+
+// copyFirst puts the README's first blueprint into the folder "first", with a location of the test's own.
+func copyFirst(dir string) error {
+	target := filepath.Join(dir, "first")
+	if err := os.Mkdir(target, 0o700); err != nil {
+		return err
+	}
+	for _, name := range []string{"app.yaml", "blueprint.yaml"} {
+		text, err := os.ReadFile(filepath.Join("../../examples/first", name))
+		if err != nil {
+			return err
+		}
+		text = bytes.ReplaceAll(text, []byte("/tmp/davit-backups"), []byte(dir+"/store"))
+		if err := os.WriteFile(filepath.Join(target, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // code runs a command and wants it to exit with a code: code 2 davit lint.

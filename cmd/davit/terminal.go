@@ -34,10 +34,10 @@ func newTerminal(w io.Writer, width func() int) *terminal {
 
 // reporter returns the one that suits standard output.
 func (p *program) reporter() reporter {
-	f, ok := p.stdout.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(p.stdout) {
 		return newJSONLines(p.stdout)
 	}
+	f, _ := p.stdout.(*os.File)
 	return newTerminal(f, func() int {
 		width, _, err := term.GetSize(int(f.Fd()))
 		if err != nil {
@@ -45,6 +45,11 @@ func (p *program) reporter() reporter {
 		}
 		return width
 	})
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (t *terminal) event(l line) {

@@ -125,8 +125,11 @@ func isUsage(err error) bool {
 
 // flagError describes a bad flag without its value and without the words around it: they may be a profile that lost its
 // quotes.
-func flagError(_ *cobra.Command, err error) error {
+func flagError(cmd *cobra.Command, err error) error {
 	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if cmd.Name() == "output" {
+			return usage("unknown flag %q; if it is the value, put -- before it", plain(e.GetSpecifiedName()))
+		}
 		return usage("unknown flag %q", plain(e.GetSpecifiedName()))
 	}
 	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {

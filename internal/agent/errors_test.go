@@ -28,6 +28,7 @@ func TestUsage(t *testing.T) {
 		"path of slashes":        {[]string{"location", "delete", "-p", p, "-s", "//"}, "it is empty"},
 		"no profile":             {[]string{"location", "push", "-s", "a", "-"}, noProfile},
 		"bad profile":            {[]string{"location", "push", "-p", "{canary", "-s", "a", "-"}, "invalid profile: it is not JSON"},
+		"a file as profile":      {[]string{"location", "push", "-p", "canary.json", "-s", "a", "-"}, "--profile takes the JSON itself; a file is named by DAVIT_PROFILE_FILE"},
 		"null profile":           {[]string{"location", "push", "-p", "null", "-s", "a", "-"}, "the action was started without a profile"},
 		"store not built in":     {[]string{"location", "push", "-p", strings.ReplaceAll(p, `"file"`, `"gcs"`), "-s", "a", "-"}, `location type "gcs" is not built into this program, which knows: file`},
 		"no source":              {[]string{"location", "push", "-p", p, "-s", "a"}, "takes 1 arguments (a file, or - for standard input), got 0"},
@@ -40,6 +41,7 @@ func TestUsage(t *testing.T) {
 		"output alone":           {[]string{"output"}, "kando output: takes 2 arguments (a key and a value), got 0"},
 		"output without key":     {[]string{"output", "", "v"}, "the key must be of letters, digits and underscores, at least one"},
 		"output with bad key":    {[]string{"output", "a-b", "canary"}, "the key must be of letters, digits and underscores, at least one"},
+		"output of a negative":   {[]string{"output", "k", "-1"}, `unknown flag "1"; if it is the value, put -- before it`},
 		"output of bytes":        {[]string{"output", "k", "canary\xff"}, "the value of k is not UTF-8: encode it, for example with base64"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,6 +74,9 @@ func (p *place) withBucket(ctx context.Context, grace graceful, f func(context.C
 
 func (p *place) readProfile() ([]byte, error) {
 	if p.profile != "" {
+		if !strings.HasPrefix(strings.TrimSpace(p.profile), "{") && strings.TrimSpace(p.profile) != "null" {
+			return nil, usage("invalid profile: it is not JSON: --profile takes the JSON itself; a file is named by %s", cluster.ProfileEnv)
+		}
 		return []byte(p.profile), nil
 	}
 	name := p.Env(cluster.ProfileEnv)
@@ -81,7 +85,8 @@ func (p *place) readProfile() ([]byte, error) {
 	}
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("no profile: give --profile, or let %s name a file; %q does not exist", cluster.ProfileEnv, name)
+		return nil, usage("no profile: give --profile, or let %s name a file; %q does not exist: only containers that Davit starts find one there, "+
+			"not those a command is executed in", cluster.ProfileEnv, name)
 	}
 	if err != nil {
 		return nil, usage("read the profile: %w", err)

@@ -18,7 +18,9 @@ func outputCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "output KEY VALUE",
 		Short: "Prints a phase output, for the phases after this one",
-		Args:  exactly(2, "a key and a value"),
+		Long: "Prints a phase output, for the phases after this one.\n\n" +
+			"A value that may begin with a hyphen, such as a number, goes behind --: output KEY -- VALUE",
+		Args: exactly(2, "a key and a value"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			key, value := args[0], args[1]
 			if !outputKey.MatchString(key) {

@@ -11,10 +11,10 @@ import (
 // progressMarker begins a progress line on standard error.
 const progressMarker = "###Phase-progress###: "
 
-// progress writes at most one line a second, and one at the end.
 // progressEvery is the least time between two lines.
 const progressEvery = 250 * time.Millisecond
 
+// progress writes at most four lines a second, and one at the end.
 type progress struct {
 	s     Streams
 	on    bool

@@ -37,6 +37,13 @@ func TestGoCodeIsACopy(t *testing.T) {
 	}
 }
 
+func TestBlueprintIsACopy(t *testing.T) {
+	for _, b := range blocks(t, "README.md", "yaml") {
+		require.NotEmpty(t, b.file, "YAML in README.md that is no copy of a file")
+		assert.Equal(t, strings.TrimSpace(read(t, b.file)), strings.TrimSpace(b.text), "the copy of %s", b.file)
+	}
+}
+
 func TestCommandsExist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for _, doc := range []string{"README.md", "CONTRIBUTING.md"} {
