@@ -33,7 +33,8 @@ type document struct {
 // name of an object or a namespace, as Kubernetes has them: it becomes part of a path.
 var validName = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._]*[a-zA-Z0-9])?$`)
 
-// Apply stores the objects of a YAML or JSON file with any number of documents and starts what workloads and pods lack. File is only a
+// Apply stores the objects of a YAML or JSON file with any number of documents and starts what workloads and pods lack, without waiting for
+// them to be ready (see AwaitScaled). File is only a
 // name, for errors. All faults are reported at once, and nothing is stored then. An object that exists is replaced; its uid stays.
 func (c *Cluster) Apply(ctx context.Context, file string, manifests []byte) error {
 	docs, err := c.parse(file, manifests)
@@ -85,6 +86,7 @@ func (c *Cluster) parse(file string, manifests []byte) ([]document, error) {
 		if len(node.Content) > 0 {
 			line = node.Content[0].Line
 		}
+		plainText(&node)
 		err = node.Decode(&obj)
 		if err == nil && len(obj) == 0 {
 			continue
@@ -107,6 +109,16 @@ func (c *Cluster) parse(file string, manifests []byte) ([]document, error) {
 		return nil, fmt.Errorf("%w: %w", cluster.ErrInvalid, err)
 	}
 	return docs, nil
+}
+
+// plainText makes texts of what YAML takes for more than JSON has, as kubectl does: dates are not rewritten, and keys are texts.
+func plainText(n *yaml.Node) {
+	for i, child := range n.Content {
+		plainText(child)
+		if child.Kind == yaml.ScalarNode && (child.ShortTag() == "!!timestamp" || n.Kind == yaml.MappingNode && i%2 == 0 && child.ShortTag() != "!!merge") {
+			child.Tag = "!!str"
+		}
+	}
 }
 
 // readDocument turns what YAML gave into what JSON would give.

@@ -3,10 +3,13 @@
 package localcluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +24,8 @@ type Options struct {
 	Agent string
 	// Programs are more programs that pods find in their PATH: a name and the path it stands for. Default none.
 	Programs map[string]string
-	// Env is the environment every pod begins with. Default PATH, HOME, LANG, TMPDIR, TZ and USER of the host, where set.
+	// Env is the environment every pod begins with. Default PATH, HOME, LANG, TMPDIR, TZ and USER of the host, where set. Without PATH,
+	// that of the host is added.
 	Env map[string]string
 	// Grace is how long processes have to end after they were asked to, before they are killed. Default 5s.
 	Grace time.Duration
@@ -70,6 +74,10 @@ func Open(ctx context.Context, dir string, opts *Options) (*Cluster, error) {
 			}
 		}
 	}
+	c.opts.Env = maps.Clone(c.opts.Env)
+	if c.opts.Env["PATH"] == "" { // without one, not even the supervisor finds its tools
+		c.opts.Env["PATH"] = cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	}
 	for _, sub := range []string{"objects", "claims", "pods", "bin", "locks", "trash"} {
 		if err := os.MkdirAll(filepath.Join(abs, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
@@ -79,6 +87,9 @@ func Open(ctx context.Context, dir string, opts *Options) (*Cluster, error) {
 		return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
 	}
 	if err := c.emptyTrash(); err != nil {
+		return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
+	}
+	if err := c.dropUnmade(); err != nil {
 		return nil, fmt.Errorf("open local cluster %q: %w", dir, err)
 	}
 	return c, c.reconcileAll(ctx)
@@ -92,7 +103,31 @@ func (c *Cluster) emptyTrash() error {
 	}
 	var errs []error
 	for _, e := range entries {
-		errs = append(errs, os.RemoveAll(filepath.Join(c.dir, "trash", e.Name())))
+		errs = append(errs, removeAll(filepath.Join(c.dir, "trash", e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// dropUnmade removes the folders of pods that a host died over before they were made: nobody else knows of them, and a profile may be there.
+func (c *Cluster) dropUnmade() error {
+	folders, err := fs.Glob(os.DirFS(filepath.Join(c.dir, "pods")), "*/*")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, folder := range folders {
+		dir := filepath.Join(c.dir, "pods", folder)
+		if _, err := readPod(dir); !errors.Is(err, cluster.ErrNotFound) {
+			continue
+		}
+		lock, err := tryLock(filepath.Join(dir, "lock"), os.O_CREATE)
+		if err != nil || lock == nil {
+			continue // another host makes or removes it
+		}
+		if _, err := readPod(dir); errors.Is(err, cluster.ErrNotFound) {
+			errs = append(errs, c.trash(dir))
+		}
+		errs = append(errs, lock.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -38,7 +38,12 @@
 //
 // A workload's pod that has ended is not restarted until the next Open, Apply, Patch or Scale. A pod is ready as
 // soon as its init containers have ended and its processes run. Pods and claims of all namespaces share one machine.
-// An object that is applied again unchanged keeps what Scale and Patch made of it.
+// An object that is applied again unchanged keeps what Scale and Patch made of it. Apply, Patch and Scale return when the
+// processes are started, which may be before they are ready: [Cluster.AwaitScaled] waits for that. DeploymentConfigs can be
+// stored but have no pods and cannot be scaled, and a workload has at most 100 replicas. Sweep and RemovePod remove pods; nothing else is made for a run here.
+//
+// After a restart of the machine, Open starts the pods of workloads again; a pod of RunPod is then [cluster.ErrLost], for its
+// command is never run twice. So is one that somebody else removes while RunPod awaits it.
 //
 // Linux is what this package is tested on. On other Unix systems a pod's processes are found by their process group, so one that
 // leaves the group is not ended with the pod. Other systems are not supported: the package is empty there.

@@ -62,6 +62,10 @@ func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- proc.Wait() }()
+	if p.has("ending") || !p.has("pod.json") { // who ends the pod may have looked for its processes before there was this one
+		c.endSession(context.WithoutCancel(ctx), proc.Process.Pid, done)
+		return fmt.Errorf("%s: %w: it is being removed", p, cluster.ErrNotRunning)
+	}
 	select {
 	case err = <-done:
 	case err = <-broken:

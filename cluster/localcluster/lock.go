@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock locks the file for this open file alone; nil without error when somebody else holds it. Closing the file unlocks
+// tryLock locks the file for this open file alone; nil without error when somebody else holds it or has just removed it. Closing the file unlocks
 // it unless a child inherited it.
 func tryLock(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|flag, 0o600)
@@ -27,7 +27,21 @@ func tryLock(path string, flag int) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("lock %q: %w", path, err)
 	}
+	if !names(path, f) { // its folder was removed meanwhile: the lock of a file without a name keeps nobody out
+		f.Close() //nolint:errcheck // nothing was written
+		return nil, nil
+	}
 	return f, nil
+}
+
+// names tells whether the path still is that of the open file.
+func names(path string, f *os.File) bool {
+	a, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	b, err := f.Stat()
+	return err == nil && os.SameFile(a, b)
 }
 
 // locked tells whether somebody holds the lock of the file.

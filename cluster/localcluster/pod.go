@@ -112,6 +112,8 @@ type podStatus struct {
 	running bool
 	// finished: everything has ended and was recorded.
 	finished bool
+	// ended: a container's main process has ended, though what it left in the background may go on.
+	ended bool
 	// lost: the supervisor ended without a record.
 	lost bool
 	// codes by container, of those that have ended.
@@ -137,6 +139,7 @@ func (p *podDir) status() podStatus {
 			mains++
 		}
 	}
+	s.ended = mains > 0
 	s.running = s.alive && s.begun && !s.finished && mains == 0 && p.has("running") && !p.has("ending")
 	return s
 }
@@ -233,18 +236,21 @@ func (c *Cluster) startLocked(ctx context.Context, p *podDir, profile []byte, lo
 	}
 	p.pod.UID = types.UID(newUID())
 	if err := c.prepare(p, profile); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", p, err), os.RemoveAll(p.dir))
+		return errors.Join(fmt.Errorf("%s: %w", p, err), c.trash(p.dir))
 	}
 	cmd := exec.Command("/bin/sh", p.file("run.sh"))
 	cmd.Env = []string{"PATH=" + c.opts.Env["PATH"], p.mark()}
 	cmd.ExtraFiles = []*os.File{lock} // file 3: the supervisor holds the lock as long as it lives
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return errors.Join(fmt.Errorf("%s: start: %w", p, err), os.RemoveAll(p.dir))
+		return errors.Join(fmt.Errorf("%s: start: %w", p, err), c.trash(p.dir))
 	}
 	go cmd.Wait() //nolint:errcheck // only to reap it: the result is in files, for whoever asks
 	for wait := newPoll(); !p.has("pid"); {
 		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+			if p.has("pid") {
+				break // it began and ended between the two looks
+			}
 			// it cannot say why: nobody would read a pipe once this host is gone. Most often its first file has no room.
 			return errors.Join(fmt.Errorf("%s: the supervisor ended before it began: is there room in %q?", p, c.dir),
 				writeFile(p.file("probe"), make([]byte, 4096)))
@@ -321,7 +327,7 @@ func (c *Cluster) remove(ctx context.Context, p *podDir) error {
 	if err := c.end(ctx, p); err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
-	if err := c.discard(p); err != nil {
+	if err := c.discard(ctx, p); err != nil {
 		return fmt.Errorf("%s: remove its folder: %w", p, err)
 	}
 	c.log.Debug("pod removed", "namespace", p.pod.Namespace, "pod", p.pod.Name)
@@ -330,23 +336,51 @@ func (c *Cluster) remove(ctx context.Context, p *podDir) error {
 
 // discard removes a pod's folder in one step, so that a host that dies meanwhile leaves all of it or nothing: half a folder could pass for a
 // pod that never began, or for one that did.
-func (c *Cluster) discard(p *podDir) error {
-	lock, err := tryLock(p.file("lock"), os.O_CREATE)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // somebody else did
+func (c *Cluster) discard(ctx context.Context, p *podDir) error {
+	for wait := newPoll(); ; {
+		lock, err := tryLock(p.file("lock"), os.O_CREATE)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // somebody else did
+		}
+		if err != nil {
+			return err
+		}
+		if lock != nil {
+			defer lock.Close() //nolint:errcheck // nothing was written
+			if now, err := readPod(p.dir); err == nil && now.uid() != p.uid() {
+				return nil // somebody else did, and it was started again
+			}
+			return c.trash(p.dir)
+		}
+		// most often somebody only looks at the lock; a start does not take long either
+		if err := wait.wait(ctx); err != nil {
+			return fmt.Errorf("its lock is held by another process: %w", err)
+		}
 	}
-	if err != nil {
-		return err
-	}
-	if lock == nil {
-		return errors.New("it is being started again")
-	}
-	defer lock.Close() //nolint:errcheck // nothing was written
+}
+
+// trash removes a pod's folder; the caller holds its lock.
+func (c *Cluster) trash(dir string) error {
 	trash := filepath.Join(c.dir, "trash", newUID())
-	if err := os.Rename(p.dir, trash); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Rename(dir, trash); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.RemoveAll(trash)
+	return removeAll(trash)
+}
+
+// removeAll removes a folder, also when pods have made folders in it that may not be written.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			return os.Chmod(path, 0o700) // before it is read
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
 }
 
 // end ends all processes of a pod.
@@ -354,10 +388,10 @@ func (c *Cluster) end(ctx context.Context, p *podDir) error {
 	if err := os.WriteFile(p.file("ending"), nil, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// The session counts when the supervisor holds the lock now: otherwise its number may be another's. It stays the pod's as long as any of its
+	// The session counts when the supervisor holds the lock now, or one of its processes is known by the mark: otherwise its number may be another's. It stays the pod's as long as any of its
 	// processes lives, also when the supervisor has ended first.
 	session := 0
-	if alive, err := locked(p.file("lock")); err == nil && alive {
+	if alive, err := locked(p.file("lock")); err == nil && (alive || inSession(p.session(), p.mark())) {
 		session = p.session()
 	}
 	deadline := time.Now().Add(c.opts.Grace)
@@ -384,6 +418,18 @@ func (c *Cluster) end(ctx context.Context, p *podDir) error {
 			return fmt.Errorf("processes %v have not ended: %w", pids, err)
 		}
 	}
+}
+
+// inSession tells whether a process with the mark is in the session: its number is then still the pod's.
+func inSession(session int, mark string) bool {
+	pids, err := processes(0, mark)
+	if err != nil || session == 0 {
+		return false
+	}
+	return slices.ContainsFunc(pids, func(pid int) bool {
+		sid, alive := sessionOf(pid)
+		return alive && sid == session
+	})
 }
 
 // mark is what the environment of the pod's processes holds.

@@ -24,6 +24,9 @@ const copyBuffer = 32 << 10
 // tailSize bounds the last output in an ExitError.
 const tailSize = 4 << 10
 
+// errRemoved means that somebody removed the pod whose end was awaited.
+var errRemoved = errors.New("somebody removed it while it was awaited")
+
 // RunPod runs a pod to its end; see cluster.PodRunner.
 func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	want, err := podFor(pod)
@@ -57,13 +60,16 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 		}
 		return err
 	}
+	if errors.Is(f.err, errRemoved) { // whatever has its name now is not ours to end
+		return fmt.Errorf("%s: %w: %w", p, cluster.ErrLost, f.err)
+	}
 	if f.err != nil {
 		return c.stop(ctx, pod, f.err)
 	}
 	return p.result(f.tail)
 }
 
-// RemovePod ends and removes a pod.
+// RemovePod ends and removes a pod of RunPod or one that was applied by itself. One of a workload is ErrInvalid: Scale ends those.
 func (c *Cluster) RemovePod(ctx context.Context, namespace, name string) error {
 	p, err := c.findPod(namespace, name)
 	if errors.Is(err, cluster.ErrNotFound) {
@@ -71,6 +77,9 @@ func (c *Cluster) RemovePod(ctx context.Context, namespace, name string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if owner := ownerOf(p.pod); owner != "" {
+		return fmt.Errorf("%w: %s belongs to %s: scale that instead", cluster.ErrInvalid, p, owner)
 	}
 	return c.remove(ctx, p)
 }
@@ -143,8 +152,14 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, to io.Writer) ([]byte, 
 				return nil, fmt.Errorf("%s: read its log: %w", p, err)
 			}
 		}
-		if s.finished || s.lost {
+		if s.finished {
 			return tail, nil
+		}
+		if s.lost { // its command may go on: who hears that it is lost must not meet it later
+			return tail, c.end(ctx, p)
+		}
+		if now, err := readPod(p.dir); errors.Is(err, cluster.ErrNotFound) || err == nil && now.uid() != p.uid() {
+			return nil, errRemoved
 		}
 		if len(s.codes) == len(p.pod.Spec.InitContainers)+len(p.pod.Spec.Containers) {
 			// as in a container, what the main process left in the background ends with it

@@ -201,7 +201,11 @@ func (c *Cluster) Patch(ctx context.Context, ref cluster.Ref, mergePatch []byte)
 		if err != nil {
 			return err
 		}
+		before := identity(obj)
 		obj = merge(obj, patch)
+		if identity(obj) != before {
+			return fmt.Errorf("%w: patch of %s changes its apiVersion, kind, name, namespace or uid", cluster.ErrInvalid, k)
+		}
 		if err := c.check(&document{key: k, obj: obj}); err != nil {
 			return fmt.Errorf("patch of %s: %w", k, err)
 		}
@@ -216,6 +220,12 @@ func (c *Cluster) Patch(ctx context.Context, ref cluster.Ref, mergePatch []byte)
 		}
 	}
 	return c.Get(ctx, ref)
+}
+
+// identity is what an object keeps as long as it lives.
+func identity(obj map[string]any) string {
+	m, _ := obj["metadata"].(map[string]any)
+	return fmt.Sprintf("%#v", []any{obj["apiVersion"], obj["kind"], m["name"], m["namespace"], m["uid"]})
 }
 
 func merge(into, patch map[string]any) map[string]any {

@@ -24,6 +24,9 @@ import (
 // scaledBy is the annotation that remembers who scaled a workload and from how many replicas: "token=original".
 const scaledBy = "davit.io/scaled-by"
 
+// maxReplicas bounds what a slip in a manifest can do to this machine.
+const maxReplicas = 100
+
 func isWorkload(k key) bool {
 	return k.group == "apps" && (k.resource == "statefulsets" || k.resource == "deployments")
 }
@@ -61,8 +64,8 @@ func (c *Cluster) workloadOf(k key, obj map[string]any) (*workload, error) {
 	if replicas != nil {
 		w.replicas = int(*replicas)
 	}
-	if w.replicas < 0 {
-		return nil, fmt.Errorf("%w: %s: %d replicas", cluster.ErrInvalid, k, w.replicas)
+	if w.replicas < 0 || w.replicas > maxReplicas {
+		return nil, fmt.Errorf("%w: %s: %d replicas, want 0 to %d on one machine", cluster.ErrInvalid, k, w.replicas, maxReplicas)
 	}
 	return w, nil
 }
@@ -138,7 +141,7 @@ func (c *Cluster) reconcile(ctx context.Context, k key) error {
 				continue
 			}
 			changed := !sameSpec(&p.pod.Spec, &podOfWorkload(w, p.pod.Name).Spec)
-			if st := p.status(); changed || !wanted[p.pod.Name] || st.finished || st.lost {
+			if st := p.status(); changed || !wanted[p.pod.Name] || st.finished || st.lost || st.ended {
 				errs = append(errs, c.remove(ctx, p))
 			}
 		}
@@ -190,7 +193,7 @@ func (c *Cluster) Scale(ctx context.Context, w cluster.Workload, replicas int32,
 	if err != nil {
 		return 0, err
 	}
-	if replicas < 0 || token == "" || strings.Contains(token, "=") {
+	if replicas < 0 || replicas > maxReplicas || token == "" || strings.Contains(token, "=") {
 		return 0, fmt.Errorf("%w: %s: scale to %d with token %q", cluster.ErrInvalid, w, replicas, token)
 	}
 	var original int64
