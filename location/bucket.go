@@ -44,7 +44,8 @@ type Info struct {
 	Key string
 	// Size in bytes.
 	Size int64
-	// SHA256 is lower-case hex; empty when it was never recorded, and in what List yields.
+	// SHA256 is lower-case hex; empty when it was never recorded, in what List yields, and in what Stat gives while the object is being
+	// replaced by one of the same size.
 	SHA256 string
 	// ModTime is the store's.
 	ModTime time.Time
@@ -57,20 +58,24 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	attrs, err := b.blob.Attributes(ctx, full)
-	if err != nil {
-		return Info{}, b.absentOr(ctx, "look up object", full, err)
-	}
-	info := Info{Key: b.relative(full), Size: attrs.Size, ModTime: attrs.ModTime}
-	rec, err := b.readRecord(ctx, full)
-	if err != nil || rec == nil {
-		return info, err
-	}
-	for _, s := range rec.sums() {
-		if s.Size == info.Size {
-			info.SHA256 = s.SHA256
+	var info Info
+	var rec *record
+	for range statTries {
+		attrs, err := b.blob.Attributes(ctx, full)
+		if err != nil {
+			return Info{}, b.absentOr(ctx, "look up object", full, err)
+		}
+		info = Info{Key: b.relative(full), Size: attrs.Size, ModTime: attrs.ModTime}
+		if rec, err = b.readRecord(ctx, full); err != nil || rec == nil {
+			return info, err
+		}
+		if rec.hasSize(info.Size) {
+			info.SHA256 = rec.hashOf(info.Size)
 			return info, nil
 		}
 	}
 	return info, corrupt(full, rec, info.Size, "")
 }
+
+// statTries is how often Stat looks: the object may be replaced between the look at it and that at its record.
+const statTries = 4

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // maxFailures is how many objects may resist before Delete gives up.
@@ -60,9 +61,25 @@ func (b *Bucket) sweep(ctx context.Context, full string) error {
 		if err != nil {
 			return err
 		}
+		if there, err := b.recordsAnObject(ctx, o.Key); err != nil {
+			return err
+		} else if there {
+			continue
+		}
 		if err := b.blob.Delete(ctx, o.Key); err != nil && !isAbsent(err) {
 			return failed(ctx, "delete the record", o.Key, err)
 		}
 	}
 	return nil
+}
+
+// recordsAnObject tells whether there is an object that belongs to the record; somebody may just have written it.
+func (b *Bucket) recordsAnObject(ctx context.Context, recordKey string) (bool, error) {
+	key := strings.TrimSuffix(strings.TrimPrefix(recordKey, join(b.prefix, records)+"/"), recorded)
+	full := join(b.prefix, key)
+	_, err := b.blob.Attributes(ctx, full)
+	if err != nil && !isAbsent(err) {
+		return false, failed(ctx, "look up object", full, err)
+	}
+	return err == nil, nil
 }

@@ -54,6 +54,21 @@ func (r *record) hasSize(size int64) bool {
 	return false
 }
 
+// hashOf returns the hash of an object of this size; empty when there are two.
+func (r *record) hashOf(size int64) string {
+	hash := ""
+	for _, s := range r.sums() {
+		if s.Size != size || s.SHA256 == hash {
+			continue
+		}
+		if hash != "" {
+			return ""
+		}
+		hash = s.SHA256
+	}
+	return hash
+}
+
 // maxRecord bounds what is read of a record; one has about 300 bytes.
 const maxRecord = 4 << 10
 

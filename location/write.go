@@ -23,8 +23,9 @@ type WriteOptions struct {
 // Write stores everything r gives under key, all or nothing, records size and SHA-256, reads it back and compares.
 //
 // When r fails, ctx ends or the store refuses, nothing is stored and an object that was there before is untouched. When the
-// read back fails, the new object is removed; the one it replaced is then gone too, as stores have no undo. What could
-// not be removed is named in the error.
+// read back fails, the new object is removed; the one it replaced is then gone too, as stores have no undo. But if only ctx ends
+// then, or the record alone is refused, an object that has replaced another stays, recorded: it is better than none. What
+// could not be removed is named in the error.
 //
 // Write returns soon after ctx ends even if r.Read blocks; that one Read then goes on until r lets go of it, and what it
 // gives is lost.
@@ -41,11 +42,19 @@ func (b *Bucket) Write(ctx context.Context, key string, r io.Reader, opts *Write
 		return Info{}, err
 	}
 	info, err := b.confirm(ctx, full, rec, old)
-	if err != nil {
+	switch {
+	case err == nil:
+		return info, nil
+	case old.rec != nil && !errors.Is(err, ErrCorrupt) && (ctx.Err() != nil || errors.Is(err, errRecord)):
+		// Nothing speaks against the object, it is recorded, and what it replaced is gone: a removal would leave nothing.
+		return Info{}, fmt.Errorf("%w; the new object stays, as it has replaced another", err)
+	default:
 		return Info{}, errors.Join(err, b.undo(ctx, full))
 	}
-	return info, nil
 }
+
+// errRecord means that an object is whole but its record could not be made final.
+var errRecord = errors.New("the object was read back, but its record could not be made final")
 
 // earlier is what stands at the key before a write.
 type earlier struct {
@@ -66,7 +75,27 @@ func (b *Bucket) before(ctx context.Context, full string) (earlier, error) {
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return earlier{}, err
 	}
-	return earlier{exists: true, rec: rec, attrs: attrs}, nil
+	old := earlier{exists: true, rec: rec, attrs: attrs}
+	if rec == nil || rec.Previous == nil {
+		return old, nil
+	}
+	return old, b.settle(ctx, full, &old)
+}
+
+// settle finds out which of two recorded objects is there, after a write that died. It is read if its size does not tell.
+func (b *Bucket) settle(ctx context.Context, full string, old *earlier) error {
+	hash := old.rec.hashOf(old.attrs.Size)
+	if hash == "" && old.rec.hasSize(old.attrs.Size) {
+		got, err := b.measure(ctx, full, io.Discard, nil, nil)
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+		hash = got.sum
+	}
+	if p := old.rec.Previous; p.Size == old.attrs.Size && p.SHA256 == hash {
+		old.rec = &record{sum: *p}
+	}
+	return nil
 }
 
 // upload streams r into the store and commits it, the record first.
@@ -139,17 +168,9 @@ func (b *Bucket) announce(ctx context.Context, full string, rec record, old earl
 		return nil
 	}
 	if old.rec != nil {
-		rec.Previous = old.current()
+		rec.Previous = &old.rec.sum
 	}
 	return b.writeRecord(ctx, full, rec)
-}
-
-// current is the sum of the object that is there; a write that died may have left a record of two.
-func (e earlier) current() *sum {
-	if p := e.rec.Previous; p != nil && p.Size == e.attrs.Size && e.rec.Size != e.attrs.Size {
-		return p
-	}
-	return &e.rec.sum
 }
 
 // retract undoes announce after the object was not committed. A failure to do so does no harm: the record names the old
@@ -177,9 +198,17 @@ func (b *Bucket) confirm(ctx context.Context, full string, rec record, old earli
 	if got.size != rec.Size || got.sum != rec.SHA256 {
 		return Info{}, fmt.Errorf("read back: %w", corrupt(full, &rec, got.size, got.sum))
 	}
-	if old.exists {
-		if err := b.writeRecord(ctx, full, rec); err != nil {
+	final := !old.exists
+	if final { // a Delete of what is above the key may have taken the record for one whose object is gone
+		now, err := b.readRecord(ctx, full)
+		if err != nil {
 			return Info{}, err
+		}
+		final = now != nil
+	}
+	if !final {
+		if err := b.writeRecord(ctx, full, rec); err != nil {
+			return Info{}, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
 	return Info{Key: b.relative(full), Size: got.size, SHA256: got.sum, ModTime: got.modTime}, nil
