@@ -61,7 +61,15 @@ func fromDriver(causes []error) bool {
 	return len(causes) == 2 && causes[0] != nil && slices.Contains(codes, causes[1])
 }
 
+// callers is a failure of what the caller reads from or writes to: advice about the location would mislead.
+type callers struct{ error }
+
+func (e *callers) Unwrap() error { return e.error }
+
 func advice(err error) string {
+	if _, ok := errors.AsType[*callers](err); ok {
+		return ""
+	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return "the location is full: free space there or use another one"

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
@@ -155,3 +158,19 @@ func TestHostileRecords(t *testing.T) {
 		holds(t, b, "a", "good")
 	}
 }
+
+// A full disk of the reader's is not the location's.
+func TestCallersFaultsGetNoAdviceAboutTheLocation(t *testing.T) {
+	b := location.New(memblob.OpenBucket(nil), nil)
+	store(t, b, "a", "content")
+	_, err := b.Read(t.Context(), "a", fullWriter{}, nil)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.NotContains(t, err.Error(), "location")
+	_, err = b.Write(t.Context(), "a", iotest.ErrReader(fs.ErrPermission), nil)
+	require.ErrorIs(t, err, fs.ErrPermission)
+	require.NotContains(t, err.Error(), "location")
+}
+
+type fullWriter struct{}
+
+func (fullWriter) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

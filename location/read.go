@@ -109,7 +109,7 @@ func (b *Bucket) copyOut(ctx context.Context, w io.Writer, r io.Reader, m *meter
 		if n > 0 {
 			m.add(buf[:n])
 			if wrote, werr := w.Write(buf[:n]); werr != nil {
-				return fmt.Errorf("hand over what was read: %w", werr)
+				return &callers{fmt.Errorf("hand over what was read: %w", werr)}
 			} else if wrote != n {
 				return fmt.Errorf("hand over what was read: %w", io.ErrShortWrite)
 			}

@@ -156,7 +156,7 @@ func (b *Bucket) copyIn(ctx context.Context, w io.Writer, r io.Reader, m *meter)
 			return context.Cause(ctx)
 		}
 		if c.err != nil {
-			return fmt.Errorf("read what is to be written: %w", c.err)
+			return &callers{fmt.Errorf("read what is to be written: %w", c.err)}
 		}
 	}
 }
