@@ -127,14 +127,15 @@ func TestConditionsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxCondition+1)
 	for text, want := range map[string]string{
-		`{{ if }}`:                     "missing value for if",
-		`{{ nosuch 1 }}`:               "nosuch",
-		`{{ if "{$.a}" }}true`:         "unexpected EOF",
-		`{{ if "{$.a" }}true{{ end }}`: "unterminated quoted string",
-		`{$.a`:                         `"{$.a" is not closed`,
-		`{$.a[}`:                       "{$.a[} is no JSONPath",
-		`{{ printf "%c" '{$.a}' }}`:    "{$.a} stands between single quotes",
-		`{$..a..b}`:                    `{$..a..b} has more than one ".."`,
+		`{{ if }}`:                        "missing value for if",
+		`{{ nosuch 1 }}`:                  "nosuch",
+		`{{ if "{$.a}" }}true`:            "unexpected EOF",
+		`{{ if "{$.a" }}true{{ end }}`:    "unterminated quoted string",
+		`{$.a`:                            `"{$.a" is not closed`,
+		`{{ if .status.x }}true{{ end }}`: `write "{$.status.x}" for .status.x`,
+		`{$.a[}`:                          "{$.a[} is no JSONPath",
+		`{{ printf "%c" '{$.a}' }}`:       "{$.a} stands between single quotes",
+		`{$..a..b}`:                       `{$..a..b} has more than one ".."`,
 		`{$.a[` + strings.Repeat("0,", 20) + `0]}`: "has more than 16 commas",
 		`{$.` + strings.Repeat("a", 2000) + `}`:    "a path of 2004 bytes",
 		long:                                       "a condition of 16385 bytes, at most 16384 are allowed",

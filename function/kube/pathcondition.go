@@ -66,8 +66,17 @@ func compilePathCondition(text string) (condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = conditionEnv().Compile("", sample)
-	return c, err
+	t, err := conditionEnv().Compile("", sample)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range t.References() {
+		if template.CheckPath(ref.Path) != nil {
+			path := strings.Join(ref.Path, ".")
+			return nil, fmt.Errorf("a condition of Wait reads the object through paths in braces: write \"{$.%s}\" for .%s, or use WaitV2", path, path)
+		}
+	}
+	return c, nil
 }
 
 func conditionEnv() *template.Env { return &template.Env{MaxOutput: maxResult} }
