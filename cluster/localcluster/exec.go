@@ -95,16 +95,20 @@ func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {
 func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error) {
 	deadline := time.Now().Add(c.opts.Grace)
 	sig := syscall.SIGTERM
+	asked := map[int]bool{} // once: a handler that tidies up is not to begin again and again
 	for wait := newPoll(); ; {
 		pids, err := processes(session)
-		if err != nil || len(pids) == 0 {
+		if err != nil || len(pids) == 0 || time.Since(deadline) > c.opts.Grace { // the last: the kernel does not let go of it
 			break
 		}
 		if time.Now().After(deadline) {
 			sig = syscall.SIGKILL
 		}
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, sig) // it may have ended by itself
+			if sig == syscall.SIGKILL || !asked[pid] {
+				asked[pid] = true
+				_ = syscall.Kill(pid, sig) // it may have ended by itself
+			}
 		}
 		_ = wait.wait(ctx)
 	}

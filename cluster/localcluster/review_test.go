@@ -247,3 +247,18 @@ func TestTwoHostsOneCommand(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(data), "call"))
 }
+
+func TestCancelledCommandIsAskedOnce(t *testing.T) {
+	c, _ := database(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	log := writerFunc(func(p []byte) (int, error) {
+		out.Write(p)
+		cancel()
+		return len(p), nil
+	})
+	script := "trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done"
+	err := c.Exec(ctx, cluster.Command{Namespace: "app", Pod: "db-0", Args: []string{"sh", "-c", script}, Stdout: log})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, "ready\nasked\n", out.String())
+}
