@@ -33,6 +33,7 @@ func (e *Engine) capture(ctx context.Context, v *vault, as blueprint.ActionSpec)
 		p.ConfigMaps[name] = cm
 	}
 	errs = append(errs, e.readSecrets(ctx, v, as, p))
+	e.learn(ctx, v, as.Object.Namespace, p.Object)
 	return p, errors.Join(errs...)
 }
 
@@ -46,7 +47,7 @@ func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionS
 			errs = append(errs, fmt.Errorf("secret %q: %w", name, err))
 			continue
 		}
-		v.addSecret(s)
+		v.addSecret(ref.Namespace, ref.Name, s)
 		p.Secrets[name] = s
 	}
 	if ref := as.Profile; ref != nil {
@@ -54,7 +55,7 @@ func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionS
 		if err != nil {
 			errs = append(errs, fmt.Errorf("profile: %w", err))
 		} else {
-			v.addProfile(*ref, profile)
+			v.addProfile(ref.Namespace, ref.Name, profile)
 			p.Profile = profile
 		}
 	}
@@ -63,7 +64,7 @@ func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionS
 		if err != nil {
 			errs = append(errs, fmt.Errorf("subject: %w", err))
 		} else {
-			v.addSecret(s)
+			v.addSecret(as.Object.Namespace, as.Object.Name, s)
 		}
 	}
 	return errors.Join(errs...)

@@ -177,6 +177,7 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 	if err != nil {
 		return nil, function.Permanent(err)
 	}
+	r.learnPhase(ctx, i, args.(map[string]any))
 	call, err := r.call(i, ph, at)
 	if err != nil {
 		return nil, function.Permanent(err)

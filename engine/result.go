@@ -99,22 +99,10 @@ func (r *Result) Err() error {
 	return fmt.Errorf("%w: %w", ErrFailed, errors.Join(errs...))
 }
 
-// result of a run whose journal was read: secrets are only read when an artifact contains one.
+// result of a run whose journal was read: secrets are only read where it refers to one.
 func (e *Engine) result(ctx context.Context, state *State) *Result {
 	v := newVault()
-	if _, err := expandArtifacts(v, state); err != nil {
-		for _, a := range state.Record.Actions {
-			if err := e.readSecrets(ctx, v, a.Spec, &template.Params{}); err != nil {
-				break // expanding says what is missing
-			}
-		}
-		r := &run{engine: e, vault: v, state: state}
-		for i, a := range state.Record.Actions {
-			for key := range a.Objects {
-				_, _ = r.readObjects(ctx, i, &phase{name: key}) // expanding says what is missing
-			}
-		}
-	}
+	e.recall(ctx, v, state)
 	return resultOf(v, state, nil)
 }
 

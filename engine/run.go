@@ -137,6 +137,13 @@ func (e *Engine) reopen(ctx context.Context, state *State, journal Journal) (*ru
 		}
 		r.params = append(r.params, params)
 	}
+	e.recall(ctx, r.vault, state)
+	for i := range p.actions {
+		// running phases may write what the subject's pods are given
+		if params, err := r.vault.thaw(state.Record.Actions[i].Params); err == nil {
+			e.learn(ctx, r.vault, p.actions[i].spec.Object.Namespace, params.Object)
+		}
+	}
 	if err := r.restore(ctx); err != nil {
 		return nil, fmt.Errorf("run %q cannot be resumed: %w", spec.ID, r.vault.maskError(err))
 	}
@@ -206,7 +213,7 @@ func (r *run) readObjects(ctx context.Context, i int, ph *phase) (*template.Phas
 				errs = append(errs, fmt.Errorf("object %q: %w", name, err))
 				continue
 			}
-			r.vault.addSecret(s)
+			r.vault.addSecret(ref.Namespace, ref.Name, s)
 			tp.Secrets[name] = s
 		case isConfigMap(ref):
 			cm, err := r.engine.source.ConfigMap(ctx, ref.Namespace, ref.Name)

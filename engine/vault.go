@@ -44,13 +44,28 @@ type vaultEntry struct {
 type vault struct {
 	mu     sync.RWMutex
 	values map[secretRef]string
+	// read are the secrets and profiles whose values are known, by kind, namespace and name.
+	read map[[3]string]bool
 	// known values by their first byte, longest first.
 	index [256][]vaultEntry
 	// pairs has a bit for each two bytes that a known value begins with, so that most of a text is passed over quickly.
 	pairs [1 << 16 / 64]uint64
 }
 
-func newVault() *vault { return &vault{values: map[secretRef]string{}} }
+func newVault() *vault { return &vault{values: map[secretRef]string{}, read: map[[3]string]bool{}} }
+
+// knows tells whether a secret or profile was read.
+func (v *vault) knows(kind, namespace, name string) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.read[[3]string{kind, namespace, name}]
+}
+
+func (v *vault) note(kind, namespace, name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.read[[3]string{kind, namespace, name}] = true
+}
 
 // add makes the value and its usual spellings known.
 func (v *vault) add(ref secretRef, value string) {
@@ -90,15 +105,17 @@ func (v *vault) mayBegin(s string, i int) bool {
 	return v.pairs[pair/64]&(1<<(pair%64)) != 0
 }
 
-func (v *vault) addSecret(s template.Secret) {
+func (v *vault) addSecret(namespace, name string, s template.Secret) {
+	v.note("secret", namespace, name)
 	for key, value := range s.Data {
-		v.add(secretRef{Kind: "secret", Namespace: s.Namespace, Name: s.Name, Key: key}, string(value))
+		v.add(secretRef{Kind: "secret", Namespace: namespace, Name: name, Key: key}, string(value))
 	}
 }
 
-func (v *vault) addProfile(ref template.ObjectReference, p *template.Profile) {
+func (v *vault) addProfile(namespace, name string, p *template.Profile) {
+	v.note("profile", namespace, name)
 	add := func(key, value string) {
-		v.add(secretRef{Kind: "profile", Namespace: ref.Namespace, Name: ref.Name, Key: key}, value)
+		v.add(secretRef{Kind: "profile", Namespace: namespace, Name: name, Key: key}, value)
 	}
 	if k := p.Credential.KeyPair; k != nil {
 		add("id", k.ID)
@@ -130,6 +147,8 @@ func spellings(value string) map[string]string {
 	add("trim", trimmed)
 	add("base64", base64.StdEncoding.EncodeToString([]byte(value)))
 	add("base64-trim", base64.StdEncoding.EncodeToString([]byte(trimmed)))
+	add("base64-line", base64.StdEncoding.EncodeToString([]byte(trimmed+"\n"))) // as "echo $SECRET | base64" has it
+	add("base64-url", base64.URLEncoding.EncodeToString([]byte(value)))
 	if quoted, err := json.Marshal(value); err == nil {
 		add("json", string(quoted[1:len(quoted)-1]))
 	}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -70,8 +71,11 @@ func runTask(ctx context.Context, call *function.Call, d Deps, in kubeTaskArgs) 
 	c := newCapture(ctx, call, slog.String("pod", pod.Name), slog.String("container", containerName))
 	pod.Log = c.stdout
 	where := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
-	out, err := c.end(where, d.Pods.RunPod(ctx, pod))
-	call.AfterRecord(ctx, where, func(ctx context.Context) error { return d.Pods.RemovePod(ctx, pod.Namespace, pod.Name) })
+	err = d.Pods.RunPod(ctx, pod)
+	if !errors.Is(err, cluster.ErrInvalid) { // then a pod of this name, if there is one, is somebody else's
+		call.AfterRecord(ctx, where, func(ctx context.Context) error { return d.Pods.RemovePod(ctx, pod.Namespace, pod.Name) })
+	}
+	out, err := c.end(where, err)
 	if err != nil {
 		return nil, err
 	}

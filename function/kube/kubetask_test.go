@@ -139,4 +139,10 @@ func TestKubeTaskPodStaysUntilRecorded(t *testing.T) {
 		require.NoError(t, later[0](t.Context()))
 		require.Equal(t, []string{"app/" + f.pods[0].Name}, f.removed)
 	}
+	// a pod of that name that is somebody else's is not removed
+	f := &fakeCluster{run: func(context.Context, []string, io.Writer, io.Writer) error { return cluster.ErrInvalid }}
+	call, _ := functiontest.NewCall("dump")
+	_, err := kubeTask(Deps{Pods: f, Namespace: "app"}).Exec(t.Context(), call, map[string]any{"image": "none", "command": []any{"true"}})
+	require.ErrorIs(t, err, cluster.ErrInvalid)
+	require.Empty(t, f.removed)
 }
