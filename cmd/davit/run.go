@@ -29,9 +29,9 @@ the run can be resumed.
 
 With --local, pods are processes of this machine, as you, without isolation. Their working directory stands for the root
 of the container: what is mounted at /data is data there, so commands say data/file, not /data/file. What claims hold is
-kept in the --state folder, below local/claims. What commands print is masked of the profile's secret and of
-those that --secret or the blueprint's objects name. A secret that only a manifest or a podOverride refers to is not known
-to the run: name it with --secret, and it is masked too.
+kept in the --state folder, below local/claims. What commands print is masked of every secret the run knows: the profile's, those
+that --secret or the blueprint's objects name, and those that the subject's pods or a podOverride refer to. One that a
+command gets elsewhere is not known to the run: name it with --secret, and it is masked too.
 
 Where standard output is no terminal, each event is one line of JSON on it.
 
