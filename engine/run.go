@@ -52,6 +52,7 @@ func (e *Engine) begin(ctx context.Context, p *program, journal Journal) (*run, 
 		params, err := e.capture(ctx, r.vault, a.spec)
 		if err == nil {
 			refs[i], err = renderObjects(a, params)
+			err = errors.Join(err, precheck(a, params))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("action %q: %w", a.label, r.vault.maskError(err)))
