@@ -86,7 +86,7 @@ type Options struct {
 	DeferTimeout time.Duration
 	// SweepTimeout bounds the sweep. Default 1m.
 	SweepTimeout time.Duration
-	// MaxOutput bounds the outputs of one phase, as JSON, in bytes. Default 1 MiB.
+	// MaxOutput bounds the outputs of one phase, and the artifacts of one action, as JSON, in bytes. Default 1 MiB.
 	MaxOutput int
 	// Now is the clock of events and of .Time. Default time.Now.
 	Now func() time.Time
@@ -173,15 +173,15 @@ func (noSource) Profile(context.Context, string, string) (*template.Profile, err
 
 // Run executes the run that spec describes and returns when it is terminal. A journal that holds this run already is resumed:
 // what finished is not repeated, and a run that ended gives its result again. Cancelling ctx cancels the run.
-// A result comes with every error but ErrInvalid.
+// A result comes with every error but ErrInvalid and that of a journal that cannot be read or begun.
 func (e *Engine) Run(ctx context.Context, spec *Spec, journal Journal) (*Result, error) {
 	events, err := journal.Events(ctx)
 	if err != nil {
 		return nil, journalError(err)
 	}
 	if len(events) > 0 {
-		if id := events[0].Run.ID; spec.ID != "" && spec.ID != id {
-			return nil, invalidf("the journal is that of run %q, not of %q", id, spec.ID)
+		if rec := events[0].Run; rec != nil && spec.ID != "" && spec.ID != rec.ID {
+			return nil, invalidf("the journal is that of run %q, not of %q", rec.ID, spec.ID)
 		}
 		return e.resume(ctx, events, journal)
 	}
@@ -235,7 +235,7 @@ func (e *Engine) resume(ctx context.Context, events []Event, journal Journal) (*
 	}
 	r, err := e.reopen(ctx, state, journal)
 	if err != nil {
-		return nil, err
+		return resultOf(newVault(), state, nil), err
 	}
 	return r.loop(ctx)
 }

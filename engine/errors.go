@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors of runs.
@@ -21,7 +22,7 @@ var (
 	ErrJournal = errors.New("journal")
 	// ErrBusy means that another process executes the run.
 	ErrBusy = errors.New("the run is being executed by another process")
-	// ErrOutputTooLarge means that the outputs of a phase exceed the limit.
+	// ErrOutputTooLarge means that the outputs of a phase, or the artifacts of an action, exceed the limit.
 	ErrOutputTooLarge = errors.New("outputs too large")
 )
 
@@ -71,14 +72,27 @@ var errorCodes = []struct {
 
 // Failure is an error in an event.
 type Failure struct {
-	// Message is masked.
+	// Message is masked. Of a long one the middle is left out.
 	Message string `json:"message"`
 	// Code is unknown-outcome, timeout, cancelled, output-too-large or empty.
 	Code string `json:"code,omitempty"`
 }
 
+// maxMessage bounds the text of an error in the journal, in bytes: an event that the journal cannot hold would stop the run for good.
+const maxMessage = 64 << 10
+
+// shorten leaves out the middle of a text that is too long.
+func shorten(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	const half = maxMessage/2 - 32
+	note := fmt.Sprintf("… %d bytes left out …", len(s)-2*half)
+	return strings.ToValidUTF8(s[:half], "") + note + strings.ToValidUTF8(s[len(s)-half:], "")
+}
+
 func failure(err error) *Failure {
-	f := &Failure{Message: err.Error()}
+	f := &Failure{Message: shorten(err.Error())}
 	for _, c := range errorCodes {
 		if errors.Is(err, c.err) {
 			f.Code = c.code

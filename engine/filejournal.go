@@ -26,6 +26,7 @@ type FileJournal struct {
 	size   int64
 	events []Event
 	broken error
+	closed bool
 }
 
 var _ Journal = (*FileJournal)(nil)
@@ -38,6 +39,8 @@ type line struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+func checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
+
 // OpenFile opens or creates the journal of one run. The folder must exist. It is ErrBusy while another process has it open, and an
 // ErrJournal that names the line when the file is damaged other than by a crash at its end.
 func OpenFile(path string) (*FileJournal, error) {
@@ -47,14 +50,24 @@ func OpenFile(path string) (*FileJournal, error) {
 	}
 	j := &FileJournal{file: f}
 	if err := j.open(path); err != nil {
-		return nil, errors.Join(err, f.Close())
+		if err = errors.Join(err, f.Close()); errors.Is(err, errReplaced) {
+			return OpenFile(path)
+		}
+		return nil, err
 	}
 	return j, nil
 }
 
+// errReplaced means that the file that was opened is not the one of that name any more: its last owner removed it, being empty, before it
+// could be locked. A run must not be kept in it.
+var errReplaced = errors.New("the file was removed meanwhile")
+
 func (j *FileJournal) open(path string) error {
 	if err := lockFile(j.file); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrJournal, path, err)
+	}
+	if err := sameFile(j.file, path); err != nil {
+		return journalError(err)
 	}
 	if err := j.read(); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrJournal, path, err)
@@ -63,6 +76,19 @@ func (j *FileJournal) open(path string) error {
 		return journalError(err)
 	}
 	return journalErrorOrNil(syncFolder(filepath.Dir(path)))
+}
+
+// sameFile tells errReplaced when the path does not lead to the file.
+func sameFile(f *os.File, path string) error {
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, named) {
+		return errReplaced
+	}
+	return err
 }
 
 // ReadFile returns the events of a journal file, also of a run that is being executed. An absent file is fs.ErrNotExist.
@@ -95,7 +121,7 @@ func (j *FileJournal) read() error {
 		if err := json.Unmarshal(data, &l); err != nil {
 			return fmt.Errorf("line %d is damaged: %w", n, err)
 		}
-		if crc32.Checksum(l.Event, castagnoli) != l.CRC {
+		if checksum(l.Event) != l.CRC {
 			return fmt.Errorf("line %d is damaged: its checksum differs", n)
 		}
 		if err := json.Unmarshal(l.Event, &e); err != nil {
@@ -115,7 +141,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	for {
 		chunk, err := r.ReadSlice('\n')
 		buf.Write(chunk)
-		if buf.Len() > maxEvent {
+		if buf.Len() > maxEvent+1 { // with the end of the line
 			return nil, fmt.Errorf("longer than %d bytes", maxEvent)
 		}
 		switch {
@@ -138,7 +164,7 @@ func (j *FileJournal) Append(_ context.Context, e Event) error {
 	if err != nil {
 		return journalError(err)
 	}
-	data, err := json.Marshal(line{crc32.Checksum(raw, castagnoli), raw})
+	data, err := json.Marshal(line{checksum(raw), raw})
 	if err != nil {
 		return journalError(err)
 	}
@@ -173,11 +199,12 @@ func (j *FileJournal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var err error
-	if j.size == 0 {
+	if j.size == 0 && !j.closed {
 		if err = os.Remove(j.file.Name()); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 	}
+	j.closed = true
 	return errors.Join(err, j.file.Close())
 }
 

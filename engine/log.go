@@ -32,11 +32,12 @@ func (h *maskHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (h *maskHandler) WithGroup(name string) slog.Handler {
-	return &maskHandler{h.next.WithGroup(name), h.vault}
+	return &maskHandler{h.next.WithGroup(h.vault.mask(name)), h.vault}
 }
 
-// mask masks texts, groups, and whatever would be formatted as text.
+// mask masks keys, texts, groups, and whatever would be formatted as text.
 func (h *maskHandler) mask(a slog.Attr) slog.Attr {
+	a.Key = h.vault.mask(a.Key)
 	v := a.Value.Resolve()
 	switch v.Kind() {
 	case slog.KindString:
@@ -49,8 +50,15 @@ func (h *maskHandler) mask(a slog.Attr) slog.Attr {
 		}
 		return slog.Attr{Key: a.Key, Value: slog.GroupValue(safe...)}
 	case slog.KindAny:
+		if data, ok := v.Any().([]byte); ok {
+			return slog.String(a.Key, h.vault.mask(string(data)))
+		}
 		return slog.String(a.Key, h.vault.mask(fmt.Sprint(v.Any())))
 	default:
+		text := v.String()
+		if safe := h.vault.mask(text); len(text) >= shortSecret && safe != text {
+			return slog.String(a.Key, safe)
+		}
 		return slog.Attr{Key: a.Key, Value: v}
 	}
 }

@@ -120,7 +120,14 @@ func (r *run) renderArtifacts(i int) (Values, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return r.vault.encodeValues(all)
+	values, err := r.vault.encodeValues(all)
+	if err == nil {
+		err = r.engine.checkSize(values)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return values, nil
 }
 
 // end sweeps up and journals the end of the run.
@@ -140,9 +147,11 @@ func (r *run) end(base context.Context) {
 		ctx, cancel := context.WithTimeout(base, r.engine.opts.SweepTimeout)
 		left, err := sweep.Sweep(ctx, map[string]string{RunLabel: r.program.id})
 		cancel()
-		e.Left = append(e.Left, left...)
+		for _, what := range left {
+			e.Left = append(e.Left, shorten(r.vault.mask(what)))
+		}
 		if err != nil {
-			e.Left = append(e.Left, r.vault.mask(fmt.Sprintf("whatever carries the label %s=%s: %v", RunLabel, r.program.id, err)))
+			e.Left = append(e.Left, shorten(r.vault.mask(fmt.Sprintf("whatever carries the label %s=%s: %v", RunLabel, r.program.id, err))))
 		}
 	}
 	_ = r.append(base, e)

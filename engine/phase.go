@@ -18,7 +18,7 @@ import (
 func (r *run) runPhase(base context.Context, i int, ph *phase, st step) {
 	state, _ := r.current()
 	ps := *state.Actions[i].phase(ph.index)
-	if ps.Waiting && !r.sleep(ph, time.Until(ps.Next)) {
+	if ps.Waiting && !r.sleep(ph, min(ps.Next.Sub(r.engine.opts.Now()), ps.Wait)) {
 		return // cancelled meanwhile: next abandons the phase
 	}
 	e := Event{Action: i, Phase: ph.index, Attempt: st.attempt}
@@ -59,7 +59,7 @@ func (r *run) runPhase(base context.Context, i int, ph *phase, st step) {
 		return // not the phase's fault; its outcome is settled on resume
 	}
 	e.Kind = PhaseFailed
-	if wait, ok := r.retry(ph, st.attempt, err); ok {
+	if wait, ok := r.retry(i, ph, ps, err); ok {
 		e.Kind, e.Wait = AttemptFailed, wait
 	}
 	r.fail(base, e, err)
@@ -121,6 +121,8 @@ type attemptOf struct {
 type cleanUp struct {
 	mu    sync.Mutex
 	tasks []cleanUpTask
+	// late does what comes after the outcome is durable, from a function that did not return in time.
+	late func(cleanUpTask)
 }
 
 type cleanUpTask struct {
@@ -129,25 +131,51 @@ type cleanUpTask struct {
 }
 
 func (c *cleanUp) add(what string, do func(context.Context) error) {
+	t := cleanUpTask{what, do}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tasks = append(c.tasks, cleanUpTask{what, do})
+	late := c.late
+	if late == nil {
+		c.tasks = append(c.tasks, t)
+	}
+	c.mu.Unlock()
+	if late != nil {
+		late(t)
+	}
 }
 
-// run does it all, unless the journal broke: then the outcome is not durable, and what holds it must stay.
+// run does it all, and what is asked for meanwhile.
 func (c *cleanUp) run(base context.Context, r *run) {
+	for {
+		c.mu.Lock()
+		tasks := c.tasks
+		c.tasks = nil
+		if len(tasks) == 0 {
+			c.late = func(t cleanUpTask) { t.run(base, r) }
+		}
+		c.mu.Unlock()
+		if len(tasks) == 0 {
+			return
+		}
+		for _, t := range tasks {
+			t.run(base, r)
+		}
+	}
+}
+
+// run does one thing, unless the journal broke: then the outcome is not durable, and what holds it must stay.
+func (t cleanUpTask) run(base context.Context, r *run) {
 	if _, broken := r.current(); broken != nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, t := range c.tasks {
-		ctx, cancel := context.WithTimeout(base, r.engine.opts.SweepTimeout)
-		err := t.do(ctx)
-		cancel()
-		if err != nil {
-			r.leave(fmt.Sprintf("%s: %v", t.what, err))
+	ctx, cancel := context.WithTimeout(base, r.engine.opts.SweepTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			r.leave(fmt.Sprintf("%s: panic: %v", t.what, p))
 		}
+	}()
+	if err := t.do(ctx); err != nil {
+		r.leave(fmt.Sprintf("%s: %v", t.what, err))
 	}
 }
 
@@ -155,7 +183,7 @@ func (c *cleanUp) run(base context.Context, r *run) {
 func (r *run) leave(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stuck = append(r.stuck, r.vault.mask(what))
+	r.stuck = append(r.stuck, shorten(r.vault.mask(what)))
 }
 
 // attempt calls the phase's function once.
@@ -170,6 +198,9 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 	defer cancel()
 	tp, err := r.readObjects(ctx, i, ph)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = stopError(context.Cause(ctx), err)
+		}
 		return nil, err
 	}
 	r.setPhase(i, ph, tp)
@@ -190,18 +221,42 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 	if err != nil {
 		return nil, function.Permanent(fmt.Errorf("outputs: %w", err))
 	}
-	if data, err := json.Marshal(values); err != nil || len(data) > r.engine.opts.MaxOutput {
-		return nil, function.Permanent(fmt.Errorf("%w: %d bytes, at most %d are kept", ErrOutputTooLarge, len(data), r.engine.opts.MaxOutput))
+	if err := r.engine.checkSize(values); err != nil {
+		return nil, function.Permanent(err)
 	}
 	return values, nil
+}
+
+// checkSize refuses what is too large to be kept in the journal.
+func (e *Engine) checkSize(values Values) error {
+	data, err := json.Marshal(values)
+	if err != nil {
+		return err
+	}
+	if len(data) > e.opts.MaxOutput {
+		return fmt.Errorf("%w: %d bytes, at most %d are kept", ErrOutputTooLarge, len(data), e.opts.MaxOutput)
+	}
+	return nil
 }
 
 // phaseContext ends when the phase has to stop: on cancel, or at the end of its time, which counts from its first attempt. A deferred
 // phase is not cancelled, and gets its time again after a crash.
 func (r *run) phaseContext(base context.Context, i int, ph *phase, started time.Time) (context.Context, context.CancelFunc) {
-	parent, timeout := r.stopping, ph.src.Timeout
+	parent := r.stopping
 	if ph.index == deferIndex {
 		parent = base
+	}
+	left, timeout := r.timeLeft(i, ph, started)
+	if timeout == 0 {
+		return context.WithCancel(parent)
+	}
+	return context.WithTimeoutCause(parent, left, fmt.Errorf("%w: it has %s", ErrTimeout, timeout))
+}
+
+// timeLeft returns what is left of the phase's timeout, at most all of it whatever the clock does; the timeout is 0 when there is none.
+func (r *run) timeLeft(i int, ph *phase, started time.Time) (left, timeout time.Duration) {
+	timeout = ph.src.Timeout
+	if ph.index == deferIndex {
 		if timeout == 0 {
 			timeout = r.engine.opts.DeferTimeout
 		}
@@ -210,11 +265,7 @@ func (r *run) phaseContext(base context.Context, i int, ph *phase, started time.
 		}
 		started = r.deferred[i]
 	}
-	if timeout == 0 {
-		return context.WithCancel(parent)
-	}
-	left := timeout - r.engine.opts.Now().Sub(started)
-	return context.WithTimeoutCause(parent, left, fmt.Errorf("%w: it has %s", ErrTimeout, timeout))
+	return min(timeout-r.engine.opts.Now().Sub(started), timeout), timeout
 }
 
 // exec calls the function and gives it a grace to return once its context has ended.
@@ -259,10 +310,10 @@ func stopError(cause, err error) error {
 	return fmt.Errorf("%w: %w", cause, err)
 }
 
-// retry says whether, and after what wait, a failed attempt is followed by another.
-func (r *run) retry(ph *phase, attempt int, err error) (time.Duration, bool) {
+// retry says whether, and after what wait, a failed attempt is followed by another: not when the phase's time would be over by then.
+func (r *run) retry(i int, ph *phase, ps PhaseState, err error) (time.Duration, bool) {
 	p := ph.src.Retry
-	if p == nil || attempt >= p.Attempts || function.IsPermanent(err) || errors.Is(err, ErrTimeout) {
+	if p == nil || ps.Attempt >= p.Attempts || function.IsPermanent(err) || errors.Is(err, ErrTimeout) {
 		return 0, false
 	}
 	if ph.index != deferIndex && r.stopping.Err() != nil {
@@ -275,14 +326,16 @@ func (r *run) retry(ph *phase, attempt int, err error) (time.Duration, bool) {
 	if limit <= 0 {
 		limit = 5 * time.Minute
 	}
-	for range attempt - 1 {
+	for range ps.Attempt - 1 {
 		if wait *= 2; wait >= limit || wait <= 0 {
 			break
 		}
 	}
 	wait = min(max(wait, 0), limit)
 	// between half of it and all of it, so that runs that failed together do not come back together
-	return wait/2 + time.Duration(r.engine.jitter()*float64(wait/2)), true
+	wait = wait/2 + time.Duration(r.engine.jitter()*float64(wait/2))
+	left, timeout := r.timeLeft(i, ph, ps.Started)
+	return wait, timeout == 0 || wait < left
 }
 
 // call describes the execution to the function.

@@ -238,8 +238,8 @@ func (r *run) setPhase(i int, ph *phase, tp *template.Phase) {
 
 // setOutputs makes the journalled outputs of a phase visible to templates.
 func (r *run) setOutputs(i int, ph *phase, outputs Values) error {
-	if outputs == nil {
-		return nil
+	if len(outputs) == 0 {
+		return nil // the journal does not tell none from an empty map
 	}
 	tree, err := r.vault.expand(map[string]any(outputs))
 	if err != nil {

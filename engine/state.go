@@ -37,9 +37,10 @@ type PhaseState struct {
 	State      RunState
 	// Attempt is the last one that began.
 	Attempt int
-	// Waiting is true between a failed attempt and the next; Next is when that is due.
+	// Waiting is true between a failed attempt and the next; Next is when that is due, Wait how long that is after the failure.
 	Waiting bool
 	Next    time.Time
+	Wait    time.Duration
 	// Started is when the first attempt began.
 	Started time.Time
 	Ended   time.Time
@@ -136,7 +137,7 @@ func (s *State) applyPhase(e Event) error {
 		if p.State != Running || p.Waiting || e.Attempt != p.Attempt {
 			return fmt.Errorf("attempt %d does not run", e.Attempt)
 		}
-		p.Waiting, p.Next, p.Error = true, e.Time.Add(e.Wait), e.Error
+		p.Waiting, p.Next, p.Wait, p.Error = true, e.Time.Add(e.Wait), e.Wait, e.Error
 		return nil
 	case PhaseComplete:
 		if p.State != Running || p.Waiting || e.Attempt != p.Attempt {

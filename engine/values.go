@@ -27,12 +27,41 @@ func (v *vault) encode(tree any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decodeTree(data, func(s string) any {
-		if parts := v.split(s); parts != nil {
-			return secretText(parts)
+	return decodeTree(data, v.encodeLeaf)
+}
+
+// encodeLeaf puts references into a text. A number that is a secret becomes one reference; a short one says nothing.
+func (v *vault) encodeLeaf(leaf any) (any, error) {
+	switch t := leaf.(type) {
+	case string:
+		if parts := v.split(t); parts != nil {
+			return secretText(parts), nil
 		}
-		return s
-	})
+		return t, nil
+	case json.Number:
+		if parts := v.split(t.String()); len(t) >= shortSecret && len(parts) == 1 {
+			parts[0].Number = true
+			return secretText(parts), nil
+		}
+		return plainNumber(t)
+	default:
+		return leaf, nil
+	}
+}
+
+// plainLeaf makes numbers plain.
+func plainLeaf(leaf any) (any, error) {
+	if n, ok := leaf.(json.Number); ok {
+		return plainNumber(n)
+	}
+	return leaf, nil
+}
+
+func plainNumber(n json.Number) (any, error) {
+	if i, err := n.Int64(); err == nil {
+		return i, nil
+	}
+	return n.Float64()
 }
 
 func (v *vault) encodeValues(m map[string]any) (Values, error) {
@@ -60,6 +89,9 @@ func (v *vault) expand(tree any) (any, error) {
 				return nil, fmt.Errorf("a value contains key %q of %s %q in namespace %q, which can no longer be read",
 					p.Ref.Key, p.Ref.Kind, p.Ref.Name, p.Ref.Namespace)
 			}
+			if n, err := plainNumber(json.Number(s)); p.Number && err == nil {
+				return n, nil
+			}
 			b.WriteString(s)
 		}
 		return b.String(), nil
@@ -85,7 +117,7 @@ func (m Values) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (m *Values) UnmarshalJSON(data []byte) error {
-	tree, err := decodeTree(data, func(s string) any { return s })
+	tree, err := decodeTree(data, plainLeaf)
 	if err != nil {
 		return err
 	}
@@ -105,29 +137,24 @@ func (m *Values) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeTree decodes JSON into maps, lists, int64, float64, bool, nil and what text makes of strings.
-func decodeTree(data []byte, text func(string) any) (any, error) {
+// decodeTree decodes JSON into maps, lists, bool, nil and what leaf makes of texts and numbers.
+func decodeTree(data []byte, leaf func(any) (any, error)) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var tree any
 	if err := d.Decode(&tree); err != nil {
 		return nil, err
 	}
-	return plainTree(tree, text)
+	return plainTree(tree, leaf)
 }
 
-func plainTree(tree any, text func(string) any) (any, error) {
+func plainTree(tree any, leaf func(any) (any, error)) (any, error) {
 	switch t := tree.(type) {
-	case string:
-		return text(t), nil
-	case json.Number:
-		if i, err := t.Int64(); err == nil {
-			return i, nil
-		}
-		return t.Float64()
+	case string, json.Number:
+		return leaf(t)
 	case []any:
 		for i := range t {
-			e, err := plainTree(t[i], text)
+			e, err := plainTree(t[i], leaf)
 			if err != nil {
 				return nil, err
 			}
@@ -135,7 +162,7 @@ func plainTree(tree any, text func(string) any) (any, error) {
 		}
 	case map[string]any:
 		for k, e := range t {
-			e, err := plainTree(e, text)
+			e, err := plainTree(e, leaf)
 			if err != nil {
 				return nil, err
 			}

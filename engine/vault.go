@@ -33,6 +33,8 @@ type secretRef struct {
 type part struct {
 	Text string     `json:"text,omitempty"`
 	Ref  *secretRef `json:"ref,omitempty"`
+	// Number is true for a number that is a secret.
+	Number bool `json:"number,omitempty"`
 }
 
 type vaultEntry struct {
@@ -152,6 +154,11 @@ func spellings(value string) map[string]string {
 	if quoted, err := json.Marshal(value); err == nil {
 		add("json", string(quoted[1:len(quoted)-1]))
 	}
+	if quoted, err := plainJSON(value); err == nil {
+		add("json-plain", quoted)
+	}
+	add("text", string([]rune(value))) // what JSON makes of bytes that are no text
+	add("user", strings.TrimPrefix(url.UserPassword("", trimmed).String(), ":"))
 	add("url", url.QueryEscape(trimmed))
 	add("path", url.PathEscape(trimmed))
 	if lines := strings.Split(trimmed, "\n"); len(lines) > 1 {
@@ -162,6 +169,18 @@ func spellings(value string) map[string]string {
 		}
 	}
 	return forms
+}
+
+// plainJSON is the text in JSON, without its quotes, as most programs write it: with <, > and & as they are.
+func plainJSON(s string) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return "", err
+	}
+	quoted := strings.TrimSuffix(b.String(), "\n")
+	return quoted[1 : len(quoted)-1], nil
 }
 
 // resolve returns the text of a reference.
