@@ -19,13 +19,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 )
 
 // Errors of a binding.
 var (
-	// ErrNotFound means that the named object does not exist.
-	ErrNotFound = errors.New("not found")
+	// ErrNotFound means that the named object does not exist. It matches fs.ErrNotExist too.
+	ErrNotFound error = notFound{}
 	// ErrNotRunning means that the pod or container exists but does not run.
 	ErrNotRunning = errors.New("not running")
 	// ErrAmbiguous means that a pod has several containers and none was named.
@@ -35,6 +36,11 @@ var (
 	// ErrLost means that a pod ended and nobody recorded how: its outcome cannot be known.
 	ErrLost = errors.New("pod ended without a recorded result")
 )
+
+type notFound struct{}
+
+func (notFound) Error() string        { return "not found" }
+func (notFound) Is(target error) bool { return target == fs.ErrNotExist }
 
 // ExitError says that a command ended with a code other than zero, or by a signal.
 type ExitError struct {

@@ -32,7 +32,8 @@ import (
 	"github.com/davit-project/davit/template"
 )
 
-// Source gives a run the objects it names. It is called at the start of a run and of a phase, and again after a resume.
+// Source gives a run the objects it names. It is called at the start of a run and of a phase, and again after a resume. The error of an object that
+// does not exist matches fs.ErrNotExist: a resumed run tells it from one that cannot be read at the moment, which it can wait for.
 type Source interface {
 	// Subject fills into with the object an action is performed on, as it is now.
 	Subject(ctx context.Context, ref template.ObjectReference, into *template.Params) error

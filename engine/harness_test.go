@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"testing"
 
@@ -102,7 +103,7 @@ func (o *objects) Secret(_ context.Context, ns, name string) (template.Secret, e
 	defer o.mu.Unlock()
 	s, ok := o.secrets[ns+"/"+name]
 	if !ok {
-		return s, fmt.Errorf("secret %q: not found", ns+"/"+name)
+		return s, fmt.Errorf("secret %q: not found: %w", ns+"/"+name, fs.ErrNotExist)
 	}
 	return s, nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 )
@@ -59,8 +60,9 @@ func (r *run) learnPhase(ctx context.Context, i int, args map[string]any) {
 	r.engine.learn(ctx, r.vault, namespace, r.params[i].PodOverride)
 }
 
-// recall reads again every secret that the journal refers to. One that cannot be read is reported by whoever needs it.
-func (e *Engine) recall(ctx context.Context, v *vault, state *State) {
+// recall reads again every secret that the journal refers to. One that is gone is reported by whoever needs it; one that cannot be read at the moment is an
+// error.
+func (e *Engine) recall(ctx context.Context, v *vault, state *State) error {
 	refs := map[secretRef]bool{}
 	collect := func(values Values) {
 		_, _ = mapTree(map[string]any(values), func(t secretText) (any, error) {
@@ -84,18 +86,29 @@ func (e *Engine) recall(ctx context.Context, v *vault, state *State) {
 			collect(a.Defer.Outputs)
 		}
 	}
+	var errs []error
 	for ref := range refs {
 		if v.knows(ref.Kind, ref.Namespace, ref.Name) {
 			continue
 		}
-		if ref.Kind == "profile" {
-			if p, err := e.source.Profile(ctx, ref.Namespace, ref.Name); err == nil {
-				v.addProfile(ref.Namespace, ref.Name, p)
-			}
-			continue
-		}
-		if s, err := e.source.Secret(ctx, ref.Namespace, ref.Name); err == nil {
-			v.addSecret(ref.Namespace, ref.Name, s)
+		if err := e.reread(ctx, v, ref); err != nil && !isAbsent(err) {
+			errs = append(errs, err)
 		}
 	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) reread(ctx context.Context, v *vault, ref secretRef) error {
+	if ref.Kind == "profile" {
+		p, err := e.source.Profile(ctx, ref.Namespace, ref.Name)
+		if err == nil {
+			v.addProfile(ref.Namespace, ref.Name, p)
+		}
+		return err
+	}
+	s, err := e.source.Secret(ctx, ref.Namespace, ref.Name)
+	if err == nil {
+		v.addSecret(ref.Namespace, ref.Name, s)
+	}
+	return err
 }

@@ -196,7 +196,7 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 	}
 	ctx, cancel := r.phaseContext(base, i, ph, at.state.Started)
 	defer cancel()
-	tp, err := r.readObjects(ctx, i, ph)
+	tp, err := r.readObjects(ctx, i, ph, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = stopError(context.Cause(ctx), err)

@@ -102,7 +102,7 @@ func (r *Result) Err() error {
 // result of a run whose journal was read: secrets are only read where it refers to one.
 func (e *Engine) result(ctx context.Context, state *State) *Result {
 	v := newVault()
-	e.recall(ctx, v, state)
+	_ = e.recall(ctx, v, state) // expanding says what is missing
 	return resultOf(v, state, nil)
 }
 

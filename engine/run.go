@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -138,7 +139,9 @@ func (e *Engine) reopen(ctx context.Context, state *State, journal Journal) (*ru
 		}
 		r.params = append(r.params, params)
 	}
-	e.recall(ctx, r.vault, state)
+	if err := e.recall(ctx, r.vault, state); err != nil {
+		return nil, fmt.Errorf("run %q cannot be resumed: %w", spec.ID, r.vault.maskError(err))
+	}
 	for i := range p.actions {
 		// running phases may write what the subject's pods are given
 		if params, err := r.vault.thaw(state.Record.Actions[i].Params); err == nil {
@@ -162,10 +165,9 @@ func (r *run) restore(ctx context.Context) error {
 			if ps.State != Complete && ps.State != Failed {
 				continue
 			}
-			tp, err := r.readObjects(ctx, i, ph)
+			tp, err := r.readObjects(ctx, i, ph, isAbsent)
 			if err != nil {
-				// a later phase may have removed them; who still needs one gets a clear error
-				tp = &template.Phase{}
+				return err
 			}
 			phases[ph] = tp
 		}
@@ -177,16 +179,18 @@ func (r *run) restore(ctx context.Context) error {
 		r.params[i] = params
 		for ph, tp := range phases {
 			r.setPhase(i, ph, tp)
-			if err := r.setOutputs(i, ph, r.state.Actions[i].phase(ph.index).Outputs); err != nil {
-				return err
-			}
+			r.setKnownOutputs(ctx, i, ph, r.state.Actions[i].phase(ph.index).Outputs)
 		}
 	}
 	return nil
 }
 
-// readObjects reads the secrets and config maps of a phase.
-func (r *run) readObjects(ctx context.Context, i int, ph *phase) (*template.Phase, error) {
+// isAbsent tells whether an object is gone for good, and not only out of reach for the moment. A phase that has ended may have removed it, or a later one;
+// who still needs it gets a clear error.
+func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// readObjects reads the secrets and config maps of a phase. Errors that spare accepts leave the object out; nil spares none.
+func (r *run) readObjects(ctx context.Context, i int, ph *phase, spare func(error) bool) (*template.Phase, error) {
 	tp := &template.Phase{Secrets: map[string]template.Secret{}, ConfigMaps: map[string]template.ConfigMap{}}
 	state, _ := r.current()
 	tree, ok := state.Record.Actions[i].Objects[ph.key()]
@@ -206,20 +210,24 @@ func (r *run) readObjects(ctx context.Context, i int, ph *phase) (*template.Phas
 		return nil, err
 	}
 	var errs []error
+	failed := func(name string, err error) bool {
+		if err != nil && (spare == nil || !spare(err)) {
+			errs = append(errs, fmt.Errorf("object %q: %w", name, err))
+		}
+		return err != nil
+	}
 	for name, ref := range refs {
 		switch {
 		case isSecret(ref):
 			s, err := r.engine.source.Secret(ctx, ref.Namespace, ref.Name)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("object %q: %w", name, err))
+			if failed(name, err) {
 				continue
 			}
 			r.vault.addSecret(ref.Namespace, ref.Name, s)
 			tp.Secrets[name] = s
 		case isConfigMap(ref):
 			cm, err := r.engine.source.ConfigMap(ctx, ref.Namespace, ref.Name)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("object %q: %w", name, err))
+			if failed(name, err) {
 				continue
 			}
 			tp.ConfigMaps[name] = cm
@@ -251,6 +259,20 @@ func (r *run) setOutputs(i int, ph *phase, outputs Values) error {
 	}
 	tp.Output = tree.(map[string]any)
 	return nil
+}
+
+// setKnownOutputs is setOutputs for a phase that ended before the host died. An output whose secret is gone is left out: only a phase that reads it
+// fails, and the deferred phase runs.
+func (r *run) setKnownOutputs(ctx context.Context, i int, ph *phase, outputs Values) {
+	known := Values{}
+	for key, v := range outputs {
+		if _, err := r.vault.expand(v); err != nil {
+			r.engine.opts.Logger.WarnContext(ctx, "an output is lost", "phase", ph.name, "output", key, "error", err)
+			continue
+		}
+		known[key] = v
+	}
+	_ = r.setOutputs(i, ph, known) // each can be expanded
 }
 
 // append journals an event and applies it. The event is durable, and only then part of the state.

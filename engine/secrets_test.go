@@ -136,6 +136,51 @@ func TestResumeExpandsSecretsAgain(t *testing.T) {
 	require.ErrorContains(t, err, `key "password" of secret "pw" in namespace "app", which can no longer be read`)
 }
 
+// A secret that is gone takes the outputs that hold it with it, not the run: who reads one fails, the deferred phase runs.
+func TestResumeWithoutASecret(t *testing.T) {
+	bp := header + `
+  backup:
+    phases:
+    - {func: Echo, name: a, objects: {pw: {kind: Secret, name: pw, namespace: app}}, args: {value: '{{ .Phases.a.Secrets.pw.Data.password | toString }}'}}
+    - {func: Make, name: b, args: {value: '{{ .Phases.a.Output.n }}'}}
+    - {func: Echo, name: c, args: {value: 'uses %s'}}
+    deferPhase: {func: Echo, name: z}
+`
+	for use, complete := range map[string]bool{"{{ .Phases.b.Output.value }}": true, "{{ .Phases.a.Output.value }}": false} {
+		source := newObjects()
+		source.secret("pw", "password", "old horse battery")
+		w, j := newWorld(), &mortalJournal{left: 4}
+		spec := specOf(t, fmt.Sprintf(bp, use), "backup")
+		_, err := New(w.registry(t), source, nil).Run(t.Context(), spec, j)
+		require.ErrorIs(t, err, errCrash)
+		j.left = 100
+
+		down := errors.New("the API server does not answer")
+		_, err = New(w.registry(t), unreachable{source, down}, nil).Resume(t.Context(), j)
+		require.ErrorIs(t, err, down)
+		require.ErrorContains(t, err, "cannot be resumed")
+		require.Zero(t, w.count("z"))
+
+		delete(source.secrets, "app/pw")
+		res, err := New(w.registry(t), source, nil).Resume(t.Context(), j)
+		require.Equal(t, complete, err == nil, "%v", err)
+		require.True(t, res.State.Ended())
+		require.Equal(t, 1, w.count("z"))
+		if !complete {
+			require.ErrorContains(t, err, `.Phases.a.Output.value`)
+		}
+	}
+}
+
+type unreachable struct {
+	Source
+	err error
+}
+
+func (u unreachable) Secret(context.Context, string, string) (template.Secret, error) {
+	return template.Secret{}, u.err
+}
+
 func TestShortSecretsAreMaskedAlone(t *testing.T) {
 	v := newVault()
 	v.add(secretRef{Kind: "secret", Name: "s", Key: "k"}, "ab")
