@@ -105,8 +105,11 @@ func TestRemovalWaitsForALook(t *testing.T) {
 	require.NoError(t, c.RunPod(t.Context(), task("seen", "true", nil)))
 	p, err := c.findPod("app", "seen")
 	require.NoError(t, err)
-	look, err := tryLock(p.file("lock"), 0)
-	require.NoError(t, err)
+	var look *os.File
+	require.Eventually(t, func() bool { // the supervisor has finished, but may not have ended
+		look, err = tryLock(p.file("lock"), 0)
+		return err == nil && look != nil
+	}, 5*time.Second, time.Millisecond)
 	done := make(chan error, 1)
 	go func() { done <- c.RemovePod(t.Context(), "app", "seen") }()
 	require.Never(t, func() bool { return len(done) > 0 }, 100*time.Millisecond, 10*time.Millisecond)
