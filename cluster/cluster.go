@@ -191,8 +191,7 @@ type Sweeper interface {
 	Sweep(ctx context.Context, labels map[string]string) (left []string, err error)
 }
 
-// PodNotes says what a pod's exit and environment look like to the agent inside it. The names are part of the contract between
-// a binding and the agent.
+// Environment variables of pods. The names are part of the contract between a binding and the agent inside a pod.
 const (
 	// ProfileEnv names the environment variable that holds the path (not the content) of the profile's file.
 	ProfileEnv = "DAVIT_PROFILE_FILE"
