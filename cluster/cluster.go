@@ -6,7 +6,7 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrNotRunning], [ErrAmbiguous], [ErrInvalid] and [ErrLost] are matched with errors.Is; a command that
+// [ErrNotFound], [ErrExists], [ErrNotRunning], [ErrAmbiguous], [ErrInvalid], [ErrDenied] and [ErrLost] are matched with errors.Is; a command that
 // ended with a code other than zero is an [*ExitError].
 //
 // # Concurrency
@@ -27,12 +27,16 @@ import (
 var (
 	// ErrNotFound means that the named object does not exist. It matches fs.ErrNotExist too.
 	ErrNotFound error = notFound{}
+	// ErrExists means that another object has the name that was asked for.
+	ErrExists = errors.New("already exists")
 	// ErrNotRunning means that the pod or container exists but does not run.
 	ErrNotRunning = errors.New("not running")
 	// ErrAmbiguous means that a pod has several containers and none was named.
 	ErrAmbiguous = errors.New("several containers and none named")
 	// ErrInvalid means that the request can never succeed as it is.
 	ErrInvalid = errors.New("invalid request")
+	// ErrDenied means that the host may not do this; its permissions must be widened.
+	ErrDenied = errors.New("permission denied")
 	// ErrLost means that a pod ended and nobody recorded how: its outcome cannot be known.
 	ErrLost = errors.New("pod ended without a recorded result")
 )
@@ -116,11 +120,13 @@ type PodRunner interface {
 	RemovePod(ctx context.Context, namespace, name string) error
 }
 
-// Pod is one pod with one container named "container".
+// Pod is one pod. Its main container is the one whose log is copied and whose exit code is the result.
 type Pod struct {
 	// Name is deterministic: the same for the same attempt of the same phase of the same run.
 	Name, Namespace string
-	// Image of the container. The local binding runs on this machine and ignores it.
+	// Container is the name of the main container. Default MainContainer.
+	Container string
+	// Image of the main container. The local binding runs on this machine and ignores images.
 	Image string
 	// Command and its arguments; not a shell line.
 	Command []string
@@ -130,11 +136,42 @@ type Pod struct {
 	Override map[string]any
 	// Claims maps names of persistent volume claims to the paths they are mounted at; nil for none.
 	Claims map[string]string
+	// Init holds containers that run to their end, in order, before the others begin; nil for none.
+	Init []Container
+	// Others holds containers that run beside the main one; the pod ends when all have ended, and one that fails is the pod's result. Nil for none.
+	Others []Container
+	// Shared is an empty volume that all containers mount; nil for none.
+	Shared *SharedVolume
+	// ServiceAccount whose token the pod gets; empty for none: no token is mounted.
+	ServiceAccount string
 	// Profile is the JSON of the profile that the in-pod agent reads from a file it finds by itself; nil for none.
 	// A binding never puts it into a command line, an environment variable or a log.
 	Profile []byte
-	// Log receives what the container writes, standard output and error in one stream. Nil drops it.
+	// Log receives what the main container writes, standard output and error in one stream. Nil drops it.
 	Log io.Writer
+	// Results receives, after the end of the main container and of its log, what the container left in the file that ResultsEnv names: the
+	// outputs once more, so that a line lost from the log is not a lost output. Nil drops it.
+	Results io.Writer
+}
+
+// MainContainer is the name of a pod's main container where none is given.
+const MainContainer = "container"
+
+// Container is a container beside the main one.
+type Container struct {
+	Name, Image string
+	// Command and its arguments; not a shell line.
+	Command []string
+}
+
+// SharedVolume is an empty volume of a pod.
+type SharedVolume struct {
+	// Path is where every container mounts it.
+	Path string
+	// Medium is empty for the node's disk, or "Memory".
+	Medium string
+	// SizeLimit is a quantity such as "1Gi"; empty for none.
+	SizeLimit string
 }
 
 // Workload names something that can be scaled. Kind is one of StatefulSet, Deployment and DeploymentConfig, in any case.
@@ -161,10 +198,18 @@ type Getter interface {
 	Get(ctx context.Context, ref Ref) (map[string]any, error)
 }
 
-// Patcher changes objects.
-type Patcher interface {
-	// Patch applies a JSON merge patch and returns the object as it is afterwards. An absent one is ErrNotFound.
-	Patch(ctx context.Context, ref Ref, mergePatch []byte) (map[string]any, error)
+// Objects changes objects.
+type Objects interface {
+	Getter
+	// Create creates the object of a manifest and returns what names it, its resource included. Namespace is for a manifest that names none. The token names the phase of the run
+	// and the manifest; it is recorded on the object, and one of that name that carries it was created by an earlier call: that is no error. Any other is
+	// ErrExists. A generateName becomes a name that is the same for the same token.
+	Create(ctx context.Context, manifest map[string]any, namespace, token string) (Ref, error)
+	// Patch applies a strategic merge patch where the object's type has one, else a JSON merge patch, and returns the object as it is afterwards. An
+	// absent one is ErrNotFound.
+	Patch(ctx context.Context, ref Ref, patch []byte) (map[string]any, error)
+	// Delete deletes the object and returns when it is gone, or ctx ends. An absent one is ErrNotFound.
+	Delete(ctx context.Context, ref Ref) error
 }
 
 // PodLister lists the pods of workloads.
@@ -195,6 +240,11 @@ type Sweeper interface {
 const (
 	// ProfileEnv names the environment variable that holds the path (not the content) of the profile's file.
 	ProfileEnv = "DAVIT_PROFILE_FILE"
+	// ResultsEnv names the environment variable that holds the path of a file for results. At most ResultsSize bytes of it are kept.
+	ResultsEnv = "DAVIT_RESULTS_FILE"
 	// ProgressEnv is set to "1" where the agent shall write progress lines to standard error.
 	ProgressEnv = "DAVIT_PROGRESS"
 )
+
+// ResultsSize is how much of the file that ResultsEnv names reaches Pod.Results, in bytes: what Kubernetes keeps of a container's termination message.
+const ResultsSize = 4096

@@ -54,7 +54,7 @@ func declare[In, Out any](name, doc string, opts *Options) (Func, *plan) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	f := Func{check: opts.Check, schema: Schema{
+	f := Func{check: opts.Check, rules: opts.Rules, schema: Schema{
 		Name: name, Doc: doc, Version: opts.Version, Deprecated: opts.Deprecated, Example: opts.Example, Replay: opts.Replay,
 	}}
 	if f.schema.Version == "" {

@@ -63,8 +63,27 @@ type Options struct {
 	// Check looks for mistakes that a field alone cannot show ("one of pod and volumes"), before anything is
 	// rendered: a value may be a template text. It must not touch anything. Default none.
 	Check func(args map[string]any) []Problem
+	// Rules tells which permissions of a Kubernetes cluster a phase with these arguments needs. They have not been rendered: a value may be a
+	// template text, and then stands in the rule as it is. It must not touch anything. Default none.
+	Rules func(args map[string]any) []Rule
 	// Example is a phase of a blueprint in YAML, for the documentation; it must lint clean. Default none.
 	Example string
+}
+
+// Rule is a permission, in the terms of Kubernetes' RBAC.
+type Rule struct {
+	// Namespace the rule is for; empty for objects that belong to no namespace. It may be a template text.
+	Namespace string
+	// Group of the API; empty for the core group.
+	Group string
+	// Version of the API and Kind of the objects stand in place of Resource where a manifest names only them; else they are empty.
+	Version, Kind string
+	// Resource in the plural, with the subresource after a slash: "pods/exec". It may be a template text.
+	Resource string
+	// Names restricts the rule to objects of these names; nil for all. They may be template texts.
+	Names []string
+	// Verbs such as get and create.
+	Verbs []string
 }
 
 // Problem is a mistake in the arguments of a phase.
@@ -100,6 +119,7 @@ type Func struct {
 	version *semver.Version
 	in      *plan
 	check   func(map[string]any) []Problem
+	rules   func(map[string]any) []Rule
 	run     func(ctx context.Context, call *Call, in reflect.Value) (Outputs, error)
 	// err is what is wrong with the declaration.
 	err error
@@ -110,6 +130,14 @@ func (f Func) Name() string { return f.schema.Name }
 
 // Schema describes the function. The caller must not change it.
 func (f Func) Schema() Schema { return f.schema }
+
+// Rules tells which permissions of a Kubernetes cluster a phase with these arguments needs, before they are rendered.
+func (f Func) Rules(args map[string]any) []Rule {
+	if f.rules == nil {
+		return nil
+	}
+	return f.rules(args)
+}
 
 // Runnable is false for a function that is only declared: it can be linted, not run.
 func (f Func) Runnable() bool { return f.run != nil }

@@ -45,7 +45,6 @@ var (
 	_ cluster.PodRunner = (*Cluster)(nil)
 	_ cluster.Scaler    = (*Cluster)(nil)
 	_ cluster.Getter    = (*Cluster)(nil)
-	_ cluster.Patcher   = (*Cluster)(nil)
 	_ cluster.PodLister = (*Cluster)(nil)
 	_ cluster.Sweeper   = (*Cluster)(nil)
 )

@@ -34,10 +34,12 @@ var table = map[string][]string{
 	"internal/arrows": {},
 	"internal/e2e":    {},
 	"internal/readme": {},
+
+	"internal/testcluster": {},
 }
 
 // tops put the other packages together.
-var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs"}
+var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs", "internal/testcluster/*"}
 
 // core is what an embedder always links. Through any depth it reaches none of heavy.
 var core = []string{"template", "function", "location", "snapshot", "blueprint", "engine", "cluster"}
