@@ -1,0 +1,41 @@
+//go:build e2e
+
+package testcluster_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/davit-project/davit/internal/testcluster"
+)
+
+// A pod runs, finds the API server by its name and reaches it, and is known after the API server has been away.
+func TestPodsRunAndFindTheServer(t *testing.T) {
+	c := testcluster.Open(t)
+	ns := c.Namespace(t, nil)
+	grace := int64(0)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "a"},
+		Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: &grace,
+			Containers: []corev1.Container{{
+				Name: "c", Image: testcluster.BusyboxImage, ImagePullPolicy: corev1.PullNever,
+				Command: []string{"sh", "-c", `[ "$(id -u)" = 1000 ] && nc -z kubernetes.default.svc 443`},
+			}},
+		},
+	}
+	_, err := c.CoreV1().Pods(ns).Create(t.Context(), pod, metav1.CreateOptions{})
+	require.NoError(t, err)
+	c.Stop(t, testcluster.APIServer)
+	c.Start(t, testcluster.APIServer)
+	require.Eventually(t, func() bool {
+		got, err := c.CoreV1().Pods(ns).Get(t.Context(), "a", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.NotEqual(t, corev1.PodFailed, got.Status.Phase, "%+v", got.Status)
+		return got.Status.Phase == corev1.PodSucceeded
+	}, time.Minute, 100*time.Millisecond)
+}
