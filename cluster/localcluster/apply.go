@@ -57,7 +57,7 @@ func (c *Cluster) Apply(ctx context.Context, file string, manifests []byte) erro
 		switch {
 		case isWorkload(d.key):
 			errs = append(errs, c.reconcile(ctx, d.key))
-		case d.key.resource == "pods" && d.key.group == "":
+		case isPod(d.key):
 			errs = append(errs, c.startBarePod(ctx, d.obj))
 		}
 	}
@@ -169,7 +169,7 @@ func (c *Cluster) check(d *document) error {
 			return err
 		}
 		return checkSpec(&podOfWorkload(w, w.podName(0)).Spec)
-	case d.key.resource == "pods" && d.key.group == "":
+	case isPod(d.key):
 		var p corev1.Pod
 		if err := known(d.obj, &p); err != nil {
 			return err

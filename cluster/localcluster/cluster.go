@@ -44,7 +44,7 @@ var (
 	_ cluster.Executor  = (*Cluster)(nil)
 	_ cluster.PodRunner = (*Cluster)(nil)
 	_ cluster.Scaler    = (*Cluster)(nil)
-	_ cluster.Getter    = (*Cluster)(nil)
+	_ cluster.Objects   = (*Cluster)(nil)
 	_ cluster.PodLister = (*Cluster)(nil)
 	_ cluster.Sweeper   = (*Cluster)(nil)
 )

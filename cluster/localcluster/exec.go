@@ -13,12 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/davit-project/davit/cluster"
 )
-
-func isMain(ct corev1.Container) bool { return ct.Name == mainContainer }
 
 // Exec runs a command with the environment and working directory of a container; see cluster.Executor.
 func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {

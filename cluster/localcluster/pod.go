@@ -39,6 +39,18 @@ func (p *podDir) uid() string             { return string(p.pod.UID) }
 func (p *podDir) String() string          { return "pod " + p.pod.Namespace + "/" + p.pod.Name }
 func (p *podDir) has(name string) bool    { _, err := os.Stat(p.file(name)); return err == nil }
 
+// results is the file that a container may leave its outputs in.
+func (p *podDir) results(container string) string {
+	return p.file(filepath.Join("c", container, "results"))
+}
+
+// extras is what a pod of RunPod has that its spec does not show; nil for others.
+type extras struct {
+	profile []byte
+	// main is the container that may leave results.
+	main string
+}
+
 func (c *Cluster) podPath(namespace, name string) string {
 	return filepath.Join(c.dir, "pods", namespace, name)
 }
@@ -170,7 +182,7 @@ func (p *podDir) started() time.Time {
 }
 
 // start makes the pod, or finds it when it was made before, and sees that its supervisor was started exactly once.
-func (c *Cluster) start(ctx context.Context, pod *corev1.Pod, profile []byte) (*podDir, error) {
+func (c *Cluster) start(ctx context.Context, pod *corev1.Pod, more *extras) (*podDir, error) {
 	p := &podDir{dir: c.podPath(pod.Namespace, pod.Name), pod: pod}
 	if err := checkSpec(&pod.Spec); err != nil {
 		return nil, fmt.Errorf("%s: %w", p, err)
@@ -190,7 +202,7 @@ func (c *Cluster) start(ctx context.Context, pod *corev1.Pod, profile []byte) (*
 			return nil, fmt.Errorf("%s: %w", p, err)
 		}
 		if lock != nil {
-			err := c.startLocked(context.WithoutCancel(ctx), p, profile, lock)
+			err := c.startLocked(context.WithoutCancel(ctx), p, more, lock)
 			return p, errors.Join(err, lock.Close())
 		}
 		// the supervisor lives, or another host is about to start it
@@ -211,8 +223,8 @@ func sameLabels(old, pod *corev1.Pod) error {
 	if maps.Equal(old.Labels, pod.Labels) && ownerOf(old) == ownerOf(pod) {
 		return nil
 	}
-	return fmt.Errorf("%w: pod %s/%s exists and is not ours: its labels are %v of %q, not %v of %q; remove it or choose another name",
-		cluster.ErrInvalid, old.Namespace, old.Name, old.Labels, ownerOf(old), pod.Labels, ownerOf(pod))
+	return fmt.Errorf("%w: pod %s/%s %w and is not ours: its labels are %v of %q, not %v of %q; remove it or choose another name",
+		cluster.ErrInvalid, old.Namespace, old.Name, cluster.ErrExists, old.Labels, ownerOf(old), pod.Labels, ownerOf(pod))
 }
 
 // ownerOf names the workload a pod belongs to; empty for none.
@@ -224,7 +236,7 @@ func ownerOf(pod *corev1.Pod) string {
 }
 
 // startLocked starts the supervisor unless it was started before.
-func (c *Cluster) startLocked(ctx context.Context, p *podDir, profile []byte, lock *os.File) error {
+func (c *Cluster) startLocked(ctx context.Context, p *podDir, more *extras, lock *os.File) error {
 	if old, err := readPod(p.dir); err == nil {
 		if err := sameLabels(old.pod, p.pod); err != nil {
 			return err
@@ -235,7 +247,7 @@ func (c *Cluster) startLocked(ctx context.Context, p *podDir, profile []byte, lo
 		}
 	}
 	p.pod.UID = types.UID(newUID())
-	if err := c.prepare(p, profile); err != nil {
+	if err := c.prepare(p, more); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", p, err), c.trash(p.dir))
 	}
 	cmd := exec.Command("/bin/sh", p.file("run.sh"))
@@ -264,15 +276,15 @@ func (c *Cluster) startLocked(ctx context.Context, p *podDir, profile []byte, lo
 }
 
 // prepare writes all that the supervisor needs. Files of an earlier start that came to nothing are replaced.
-func (c *Cluster) prepare(p *podDir, profile []byte) error {
+func (c *Cluster) prepare(p *podDir, more *extras) error {
 	if err := os.MkdirAll(p.root(), 0o700); err != nil {
 		return err
 	}
 	if err := c.mountAll(p); err != nil {
 		return err
 	}
-	if len(profile) > 0 {
-		if err := writeFile(p.file("profile.json"), profile); err != nil {
+	if more != nil && len(more.profile) > 0 {
+		if err := writeFile(p.file("profile.json"), more.profile); err != nil {
 			return err
 		}
 	}
@@ -285,7 +297,7 @@ func (c *Cluster) prepare(p *podDir, profile []byte) error {
 		} else {
 			mains = append(mains, ct.Name)
 		}
-		if err := c.prepareContainer(p, ct); err != nil {
+		if err := c.prepareContainer(p, ct, more); err != nil {
 			return err
 		}
 	}
@@ -295,8 +307,8 @@ func (c *Cluster) prepare(p *podDir, profile []byte) error {
 	return writeJSON(p.file("pod.json"), p.pod)
 }
 
-func (c *Cluster) prepareContainer(p *podDir, ct *corev1.Container) error {
-	env, err := c.environment(p, ct)
+func (c *Cluster) prepareContainer(p *podDir, ct *corev1.Container, more *extras) error {
+	env, err := c.environment(p, ct, more)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/davit-project/davit/cluster"
 )
 
@@ -36,7 +38,8 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	if ctx.Err() != nil {
 		return c.stop(ctx, pod, nil)
 	}
-	p, err := c.start(ctx, want, pod.Profile)
+	main := mainOf(pod)
+	p, err := c.start(ctx, want, &extras{pod.Profile, main})
 	if err != nil {
 		return err
 	}
@@ -46,7 +49,7 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	}
 	done := make(chan followed, 1)
 	go func() {
-		tail, err := c.follow(ctx, p, pod.Log)
+		tail, err := c.follow(ctx, p, p.log(main), pod.Log)
 		done <- followed{tail, err}
 	}()
 	var f followed
@@ -66,7 +69,10 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	if f.err != nil {
 		return c.stop(ctx, pod, f.err)
 	}
-	return p.result(f.tail)
+	if err := p.copyResults(main, pod.Results); err != nil {
+		return c.stop(ctx, pod, err)
+	}
+	return p.result(main, f.tail)
 }
 
 // RemovePod ends and removes a pod of RunPod or one that was applied by itself. One of a workload is ErrInvalid: Scale ends those.
@@ -104,14 +110,38 @@ func (c *Cluster) stop(ctx context.Context, pod cluster.Pod, cause error) error 
 	return errors.Join(cause, c.remove(bound, p))
 }
 
-// follow copies the log of the main container from its beginning until the pod has ended, and returns its last bytes.
-func (c *Cluster) follow(ctx context.Context, p *podDir, to io.Writer) ([]byte, error) {
+// log is the file of the main container's log; the first container's where an override took the main one away.
+func (p *podDir) log(main string) string {
+	if !slices.ContainsFunc(p.pod.Spec.Containers, func(ct corev1.Container) bool { return ct.Name == main }) {
+		main = p.pod.Spec.Containers[0].Name
+	}
+	return p.file(filepath.Join("c", main, "log"))
+}
+
+// copyResults copies the last cluster.ResultsSize bytes of what the main container left as its results. Whatever it left that is no
+// plain file is as good as nothing.
+func (p *podDir) copyResults(main string, to io.Writer) error {
+	if to == nil {
+		return nil
+	}
+	f, err := os.OpenFile(p.results(main), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil //nolint:nilerr // most containers leave none
+	}
+	defer f.Close() //nolint:errcheck // read only
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil //nolint:nilerr // it is the container's file
+	}
+	size := min(info.Size(), cluster.ResultsSize)
+	_, err = io.Copy(to, io.NewSectionReader(f, info.Size()-size, size))
+	return err
+}
+
+// follow copies a log from its beginning until the pod has ended, and returns its last bytes.
+func (c *Cluster) follow(ctx context.Context, p *podDir, log string, to io.Writer) ([]byte, error) {
 	if to == nil {
 		to = io.Discard
-	}
-	name := mainContainer
-	if !slices.ContainsFunc(p.pod.Spec.Containers, isMain) {
-		name = p.pod.Spec.Containers[0].Name
 	}
 	var file *os.File
 	defer func() {
@@ -126,7 +156,7 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, to io.Writer) ([]byte, 
 	for {
 		s := p.status() // before the log is read: what was written until the end is then read too
 		if file == nil {
-			f, err := os.Open(p.file(filepath.Join("c", name, "log")))
+			f, err := os.Open(log)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("%s: %w", p, err)
 			}
@@ -189,7 +219,7 @@ func (p *podDir) killStrays() {
 }
 
 // result says how a pod that has ended went.
-func (p *podDir) result(tail []byte) error {
+func (p *podDir) result(main string, tail []byte) error {
 	s := p.status()
 	if s.lost {
 		return fmt.Errorf("%s: %w: its supervisor was killed", p, cluster.ErrLost)
@@ -207,7 +237,7 @@ func (p *podDir) result(tail []byte) error {
 		}
 	}
 	slices.SortStableFunc(names, func(a, b string) int { // the main container speaks for the pod
-		switch mainContainer {
+		switch main {
 		case a:
 			return -1
 		case b:
@@ -225,7 +255,7 @@ func (p *podDir) result(tail []byte) error {
 			return fmt.Errorf("%s: %w", what, cluster.ErrLost)
 		}
 		if code != 0 {
-			if name != mainContainer {
+			if name != main {
 				tail = nil
 			}
 			return &cluster.ExitError{What: what, Code: code, Tail: lastLines(tail)}

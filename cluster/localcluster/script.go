@@ -18,6 +18,7 @@ import (
 //	c/NAME/log   what the container wrote
 //	c/NAME/code  its exit code
 //	c/NAME/bad   its log could not be written
+//	c/NAME/results  what the main container of RunPod left as its results
 //
 // The lock is what makes a start happen once: a host starts the supervisor only under the lock and only when there is no pid.
 

@@ -3,6 +3,7 @@
 package localcluster
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,14 +14,12 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"github.com/davit-project/davit/cluster"
 )
-
-// mainContainer is the name of the one container of a pod that RunPod makes.
-const mainContainer = "container"
 
 var (
 	dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
@@ -113,7 +112,7 @@ func podFor(pod cluster.Pod) (*corev1.Pod, error) {
 	}
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace,
 		Labels: maps.Clone(pod.Labels), Annotations: maps.Clone(pod.Annotations)}}
-	ct := corev1.Container{Name: mainContainer, Image: pod.Image, Command: pod.Command}
+	ct := corev1.Container{Name: mainOf(pod), Image: pod.Image, Command: pod.Command}
 	for claim, path := range pod.Claims {
 		name := "claim-" + digest([]byte(claim))[:10]
 		p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
@@ -121,7 +120,11 @@ func podFor(pod cluster.Pod) (*corev1.Pod, error) {
 		ct.VolumeMounts = append(ct.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: path})
 	}
 	p.Spec.RestartPolicy = corev1.RestartPolicyNever
-	p.Spec.Containers = []corev1.Container{ct}
+	p.Spec.InitContainers = containers(pod.Init)
+	p.Spec.Containers = append([]corev1.Container{ct}, containers(pod.Others)...)
+	if err := share(&p.Spec, pod.Shared); err != nil {
+		return nil, fmt.Errorf("%w: pod %q: %w", cluster.ErrInvalid, pod.Name, err)
+	}
 	if len(pod.Override) > 0 {
 		spec, err := override(p.Spec, pod.Override)
 		if err != nil {
@@ -130,6 +133,43 @@ func podFor(pod cluster.Pod) (*corev1.Pod, error) {
 		p.Spec = *spec
 	}
 	return p, checkSpec(&p.Spec)
+}
+
+// mainOf is the name of the pod's main container.
+func mainOf(pod cluster.Pod) string { return cmp.Or(pod.Container, cluster.MainContainer) }
+
+func containers(list []cluster.Container) []corev1.Container {
+	var all []corev1.Container
+	for _, ct := range list {
+		all = append(all, corev1.Container{Name: ct.Name, Image: ct.Image, Command: ct.Command})
+	}
+	return all
+}
+
+// share mounts an empty volume in all containers. Here it is a folder on disk of any size, whatever its medium and limit.
+func share(s *corev1.PodSpec, shared *cluster.SharedVolume) error {
+	if shared == nil {
+		return nil
+	}
+	const name = "shared"
+	volume := &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMedium(shared.Medium)}
+	if volume.Medium != corev1.StorageMediumDefault && volume.Medium != corev1.StorageMediumMemory {
+		return fmt.Errorf("shared volume: medium %q: want none or Memory", shared.Medium)
+	}
+	if shared.SizeLimit != "" {
+		limit, err := resource.ParseQuantity(shared.SizeLimit)
+		if err != nil {
+			return fmt.Errorf("shared volume: size limit %q: %w", shared.SizeLimit, err)
+		}
+		volume.SizeLimit = &limit
+	}
+	s.Volumes = append(s.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: volume}})
+	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
+		for i := range list {
+			list[i].VolumeMounts = append(list[i].VolumeMounts, corev1.VolumeMount{Name: name, MountPath: shared.Path})
+		}
+	}
+	return nil
 }
 
 // override merges a fragment over the spec as a strategic merge patch.
@@ -151,13 +191,16 @@ func override(spec corev1.PodSpec, fragment map[string]any) (*corev1.PodSpec, er
 }
 
 // environment of a container.
-func (c *Cluster) environment(p *podDir, ct *corev1.Container) (map[string]string, error) {
+func (c *Cluster) environment(p *podDir, ct *corev1.Container, more *extras) (map[string]string, error) {
 	env := maps.Clone(c.opts.Env)
 	env["PATH"] = strings.TrimSuffix(filepath.Join(c.dir, "bin")+":"+env["PATH"], ":")
 	env["HOSTNAME"], env["DAVIT_ROOT"], env[markName] = p.pod.Name, p.root(), p.uid()
 	env[cluster.ProgressEnv] = "1"
 	if _, err := os.Stat(p.file("profile.json")); err == nil {
 		env[cluster.ProfileEnv] = p.file("profile.json")
+	}
+	if more != nil && more.main == ct.Name {
+		env[cluster.ResultsEnv] = p.results(ct.Name)
 	}
 	for _, from := range ct.EnvFrom {
 		var values map[string]string

@@ -77,6 +77,10 @@ func keyOf(ref cluster.Ref) (key, error) {
 	return k, nil
 }
 
+func isPod(k key) bool { return k.group == "" && k.resource == "pods" }
+
+func isClaim(k key) bool { return k.group == "" && k.resource == "persistentvolumeclaims" }
+
 func (k key) String() string {
 	return cluster.Ref{Group: k.group, Resource: k.resource, Namespace: k.namespace, Name: k.name}.String()
 }
@@ -173,7 +177,7 @@ func (c *Cluster) Get(_ context.Context, ref cluster.Ref) (map[string]any, error
 	if err != nil {
 		return nil, err
 	}
-	if k.resource == "pods" && k.group == "" {
+	if isPod(k) {
 		return c.getPod(k.namespace, k.name)
 	}
 	obj, err := c.load(k)
@@ -184,42 +188,6 @@ func (c *Cluster) Get(_ context.Context, ref cluster.Ref) (map[string]any, error
 		return obj, c.fillStatus(k, obj)
 	}
 	return obj, nil
-}
-
-// Patch applies a JSON merge patch (RFC 7386). A workload's pods follow.
-func (c *Cluster) Patch(ctx context.Context, ref cluster.Ref, mergePatch []byte) (map[string]any, error) {
-	k, err := keyOf(ref)
-	if err != nil {
-		return nil, err
-	}
-	var patch map[string]any
-	if err := json.Unmarshal(mergePatch, &patch); err != nil {
-		return nil, fmt.Errorf("%w: patch of %s is no JSON object: %w", cluster.ErrInvalid, k, err)
-	}
-	err = c.withLock(ctx, "objects", func() error {
-		obj, err := c.load(k)
-		if err != nil {
-			return err
-		}
-		before := identity(obj)
-		obj = merge(obj, patch)
-		if identity(obj) != before {
-			return fmt.Errorf("%w: patch of %s changes its apiVersion, kind, name, namespace or uid", cluster.ErrInvalid, k)
-		}
-		if err := c.check(&document{key: k, obj: obj}); err != nil {
-			return fmt.Errorf("patch of %s: %w", k, err)
-		}
-		return c.save(k, obj)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if isWorkload(k) {
-		if err := c.reconcile(ctx, k); err != nil {
-			return nil, err
-		}
-	}
-	return c.Get(ctx, ref)
 }
 
 // identity is what an object keeps as long as it lives.

@@ -115,9 +115,12 @@ func (c *Cluster) reconcileAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// workloadLock is the lock of who starts and ends the pods of a workload.
+func workloadLock(k key) string { return "workload-" + digest([]byte(k.String())) }
+
 // reconcile starts and ends pods until the workload has those it asks for.
 func (c *Cluster) reconcile(ctx context.Context, k key) error {
-	return c.withLock(ctx, "workload-"+digest([]byte(k.String())), func() error {
+	return c.withLock(ctx, workloadLock(k), func() error {
 		obj, err := c.load(k)
 		if err != nil {
 			return err
