@@ -57,13 +57,54 @@ func Open(t testing.TB) *Client {
 	return c
 }
 
-// Namespace makes a namespace, with these labels, which goes with the test.
+// runLabel is on everything that a run makes and removes.
+const runLabel = "davit.io/run"
+
+// Left lists the pods and secrets of runs that are in the namespace, or in all for "".
+func Left(ctx context.Context, c kubernetes.Interface, namespace string) (left []string, err error) {
+	pods, err := c.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: runLabel})
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range pods.Items {
+		left = append(left, "pod "+pod.Namespace+"/"+pod.Name)
+	}
+	secrets, err := c.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{LabelSelector: runLabel})
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range secrets.Items {
+		left = append(left, "secret "+secret.Namespace+"/"+secret.Name)
+	}
+	return left, nil
+}
+
+// nothingLeft fails the test when runs have left something. The garbage collector has some time for the secrets of pods that are gone.
+func (c *Client) nothingLeft(ctx context.Context, t testing.TB, namespace string) {
+	for {
+		left, err := Left(ctx, c, namespace)
+		if err == nil && len(left) == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Errorf("left behind by a run: %v (error: %v)", left, err)
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Namespace makes a namespace, with these labels, which goes with the test. The test fails when a pod or secret of a run is left in it.
 func (c *Client) Namespace(t testing.TB, labels map[string]string) string {
 	t.Helper()
 	name := "t-" + strings.ToLower(rand.Text()[:8])
 	_, err := c.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
+		patience, done := context.WithTimeout(context.Background(), 20*time.Second)
+		defer done()
+		c.nothingLeft(patience, t, name)
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = c.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})

@@ -119,7 +119,30 @@ func runCluster(ctx context.Context, dir string, command []string) (code int, er
 	}
 	done := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer done()
-	return exitCode(cmd.Wait())
+	code, err = exitCode(cmd.Wait())
+	if code == 0 && err == nil {
+		code, err = c.clean(ctx)
+	}
+	return code, err
+}
+
+// clean fails when a run has left something in any namespace.
+func (c *machine) clean(ctx context.Context) (int, error) {
+	client, err := c.client()
+	if err != nil {
+		return 1, err
+	}
+	err = await(ctx, "what runs have left in the cluster", func(ctx context.Context) error {
+		left, err := testcluster.Left(ctx, client, "")
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("left behind: %v", left)
+		}
+		return err
+	})
+	if err != nil {
+		return 1, err
+	}
+	return 0, nil
 }
 
 // environment lets programs find the cluster.
