@@ -41,8 +41,8 @@
 // An object that is applied again unchanged keeps what Scale and Patch made of it. Apply, Patch and Scale return when the
 // processes are started, which may be before they are ready: [Cluster.AwaitScaled] waits for that. DeploymentConfigs can be
 // stored but have no pods and cannot be scaled, and a workload has at most 100 replicas. Sweep and RemovePod remove pods; nothing else is made for a run here.
-Service accounts, and the medium and size of a shared volume, are ignored; all containers of a pod share one root anyway. Kinds that are not built in are
-never unknown: any object can be created, and its resource is guessed from its kind. Deleting a namespace does not delete what is in it.
+// Service accounts, and the medium and size of a shared volume, are ignored; all containers of a pod share one root anyway. Kinds that are not built in are
+// never unknown: any object can be created, and its resource is guessed from its kind. Deleting a namespace does not delete what is in it.
 //
 // After a restart of the machine, Open starts the pods of workloads again; a pod of RunPod is then [cluster.ErrLost], for its
 // command is never run twice. So is one that somebody else removes while RunPod awaits it.
