@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +14,30 @@ import (
 	"github.com/davit-project/davit/template"
 )
 
+// fault is a part of the parameters that could not be read. Roots are the fields, or entries of maps, that are missing for it.
+type fault struct {
+	roots [][]string
+	err   error
+}
+
+// faults of one action, in the order they were met.
+type faults []fault
+
+func (f *faults) add(err error, roots ...[]string) { *f = append(*f, fault{roots, err}) }
+
+func (f faults) err() error {
+	errs := make([]error, len(f))
+	for i := range f {
+		errs[i] = f[i].err
+	}
+	return errors.Join(errs...)
+}
+
+// subjectRoots are the parameters that are filled from the subject.
+var subjectRoots = [][]string{{"StatefulSet"}, {"Deployment"}, {"DeploymentConfig"}, {"PVC"}, {"Namespace"}, {"Object"}}
+
 // capture reads what an action's templates see, once. What is secret goes into the vault; the rest is journalled.
-func (e *Engine) capture(ctx context.Context, v *vault, as blueprint.ActionSpec) (*template.Params, error) {
+func (e *Engine) capture(ctx context.Context, v *vault, as blueprint.ActionSpec) (*template.Params, faults) {
 	p := &template.Params{
 		Time:        e.opts.Now().UTC().Format(time.RFC3339Nano),
 		Options:     as.Options,
@@ -21,30 +45,32 @@ func (e *Engine) capture(ctx context.Context, v *vault, as blueprint.ActionSpec)
 		ConfigMaps: map[string]template.ConfigMap{},
 		Phases:     map[string]*template.Phase{},
 	}
-	var errs []error
+	var missing faults
 	if err := e.source.Subject(ctx, as.Object, p); err != nil {
-		errs = append(errs, fmt.Errorf("subject: %w", err))
+		missing.add(fmt.Errorf("subject: %w", err), subjectRoots...)
 	}
-	for name, ref := range as.ConfigMaps {
+	for _, name := range slices.Sorted(maps.Keys(as.ConfigMaps)) {
+		ref := as.ConfigMaps[name]
 		cm, err := e.source.ConfigMap(ctx, ref.Namespace, ref.Name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("config map %q: %w", name, err))
+			missing.add(fmt.Errorf("config map %q: %w", name, err), []string{"ConfigMaps", name})
 		}
 		p.ConfigMaps[name] = cm
 	}
-	errs = append(errs, e.readSecrets(ctx, v, as, p))
+	missing = append(missing, e.readSecrets(ctx, v, as, p)...)
 	e.learn(ctx, v, as.Object.Namespace, p.Object)
-	return p, errors.Join(errs...)
+	return p, missing
 }
 
 // readSecrets fills in what is never journalled.
-func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionSpec, p *template.Params) error {
-	var errs []error
+func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionSpec, p *template.Params) faults {
+	var missing faults
 	p.Secrets = map[string]template.Secret{}
-	for name, ref := range as.Secrets {
+	for _, name := range slices.Sorted(maps.Keys(as.Secrets)) {
+		ref := as.Secrets[name]
 		s, err := e.source.Secret(ctx, ref.Namespace, ref.Name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("secret %q: %w", name, err))
+			missing.add(fmt.Errorf("secret %q: %w", name, err), []string{"Secrets", name})
 			continue
 		}
 		v.addSecret(ref.Namespace, ref.Name, s)
@@ -53,7 +79,7 @@ func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionS
 	if ref := as.Profile; ref != nil {
 		profile, err := e.source.Profile(ctx, ref.Namespace, ref.Name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("profile: %w", err))
+			missing.add(fmt.Errorf("profile: %w", err), []string{"Profile"})
 		} else {
 			v.addProfile(ref.Namespace, ref.Name, profile)
 			p.Profile = profile
@@ -62,12 +88,12 @@ func (e *Engine) readSecrets(ctx context.Context, v *vault, as blueprint.ActionS
 	if isSecret(as.Object) {
 		s, err := e.source.Secret(ctx, as.Object.Namespace, as.Object.Name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("subject: %w", err))
+			missing.add(fmt.Errorf("subject: %w", err), subjectRoots...)
 		} else {
 			v.addSecret(as.Object.Namespace, as.Object.Name, s)
 		}
 	}
-	return errors.Join(errs...)
+	return missing
 }
 
 func isSecret(ref template.ObjectReference) bool {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/template"
 )
@@ -319,13 +320,7 @@ func (r *run) retry(i int, ph *phase, ps PhaseState, err error) (time.Duration, 
 	if ph.index != deferIndex && r.stopping.Err() != nil {
 		return 0, false
 	}
-	wait, limit := p.Backoff, p.MaxBackoff
-	if wait <= 0 {
-		wait = time.Second
-	}
-	if limit <= 0 {
-		limit = 5 * time.Minute
-	}
+	wait, limit := retryWaits(p)
 	for range ps.Attempt - 1 {
 		if wait *= 2; wait >= limit || wait <= 0 {
 			break
@@ -336,6 +331,18 @@ func (r *run) retry(i int, ph *phase, ps PhaseState, err error) (time.Duration, 
 	wait = wait/2 + time.Duration(r.engine.jitter()*float64(wait/2))
 	left, timeout := r.timeLeft(i, ph, ps.Started)
 	return wait, timeout == 0 || wait < left
+}
+
+// retryWaits returns the wait before the second attempt and the longest one.
+func retryWaits(p *blueprint.Retry) (first, limit time.Duration) {
+	first, limit = p.Backoff, p.MaxBackoff
+	if first <= 0 {
+		first = time.Second
+	}
+	if limit <= 0 {
+		limit = 5 * time.Minute
+	}
+	return first, limit
 }
 
 // call describes the execution to the function.

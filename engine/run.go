@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -50,7 +51,8 @@ func (e *Engine) begin(ctx context.Context, p *program, journal Journal) (*run, 
 	refs := make([]map[string]any, len(p.actions))
 	for i := range p.actions {
 		a := &p.actions[i]
-		params, err := e.capture(ctx, r.vault, a.spec)
+		params, missing := e.capture(ctx, r.vault, a.spec)
+		err := missing.err()
 		if err == nil {
 			refs[i], err = renderObjects(a, params)
 			err = errors.Join(err, precheck(a, params))
@@ -134,7 +136,7 @@ func (e *Engine) reopen(ctx context.Context, state *State, journal Journal) (*ru
 		deferred: make([]time.Time, len(p.actions))}
 	for i := range p.actions {
 		params := &template.Params{}
-		if err := e.readSecrets(ctx, r.vault, p.actions[i].spec, params); err != nil {
+		if err := e.readSecrets(ctx, r.vault, p.actions[i].spec, params).err(); err != nil {
 			return nil, fmt.Errorf("run %q cannot be resumed: action %q: %w", spec.ID, p.actions[i].label, r.vault.maskError(err))
 		}
 		r.params = append(r.params, params)
@@ -191,16 +193,32 @@ func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // readObjects reads the secrets and config maps of a phase. Errors that spare accepts leave the object out; nil spares none.
 func (r *run) readObjects(ctx context.Context, i int, ph *phase, spare func(error) bool) (*template.Phase, error) {
-	tp := &template.Phase{Secrets: map[string]template.Secret{}, ConfigMaps: map[string]template.ConfigMap{}}
 	state, _ := r.current()
 	tree, ok := state.Record.Actions[i].Objects[ph.key()]
 	if !ok {
-		return tp, nil
+		return newPhase(), nil
 	}
 	tree, err := r.vault.expand(tree)
 	if err != nil {
 		return nil, err
 	}
+	var errs []error
+	tp, err := r.engine.readRefs(ctx, r.vault, tree, func(name, _ string, err error) {
+		if spare == nil || !spare(err) {
+			errs = append(errs, fmt.Errorf("object %q: %w", name, err))
+		}
+	})
+	return tp, errors.Join(err, errors.Join(errs...))
+}
+
+func newPhase() *template.Phase {
+	return &template.Phase{Secrets: map[string]template.Secret{}, ConfigMaps: map[string]template.ConfigMap{}}
+}
+
+// readRefs reads the secrets and config maps that rendered references name. Failed is told the name, the field of template.Phase and the error of each that
+// cannot be read.
+func (e *Engine) readRefs(ctx context.Context, v *vault, tree any, failed func(name, field string, err error)) (*template.Phase, error) {
+	tp := newPhase()
 	data, err := json.Marshal(tree)
 	if err != nil {
 		return nil, err
@@ -209,31 +227,26 @@ func (r *run) readObjects(ctx context.Context, i int, ph *phase, spare func(erro
 	if err := json.Unmarshal(data, &refs); err != nil {
 		return nil, err
 	}
-	var errs []error
-	failed := func(name string, err error) bool {
-		if err != nil && (spare == nil || !spare(err)) {
-			errs = append(errs, fmt.Errorf("object %q: %w", name, err))
-		}
-		return err != nil
-	}
-	for name, ref := range refs {
-		switch {
+	for _, name := range slices.Sorted(maps.Keys(refs)) {
+		switch ref := refs[name]; {
 		case isSecret(ref):
-			s, err := r.engine.source.Secret(ctx, ref.Namespace, ref.Name)
-			if failed(name, err) {
+			s, err := e.source.Secret(ctx, ref.Namespace, ref.Name)
+			if err != nil {
+				failed(name, "Secrets", err)
 				continue
 			}
-			r.vault.addSecret(ref.Namespace, ref.Name, s)
+			v.addSecret(ref.Namespace, ref.Name, s)
 			tp.Secrets[name] = s
 		case isConfigMap(ref):
-			cm, err := r.engine.source.ConfigMap(ctx, ref.Namespace, ref.Name)
-			if failed(name, err) {
+			cm, err := e.source.ConfigMap(ctx, ref.Namespace, ref.Name)
+			if err != nil {
+				failed(name, "ConfigMaps", err)
 				continue
 			}
 			tp.ConfigMaps[name] = cm
 		}
 	}
-	return tp, errors.Join(errs...)
+	return tp, nil
 }
 
 func (r *run) setPhase(i int, ph *phase, tp *template.Phase) {
