@@ -64,23 +64,28 @@ type Options struct {
 	// rendered: a value may be a template text. It must not touch anything. Default none.
 	Check func(args map[string]any) []Problem
 	// Rules tells which permissions of a Kubernetes cluster a phase with these arguments needs. They have not been rendered: a value may be a
-	// template text, and then stands in the rule as it is. It must not touch anything. Default none.
+	// template text, and then stands in the rule as it is; they may also be faulty, and what cannot be read needs no rule. It must not touch anything. Default none.
 	Rules func(args map[string]any) []Rule
 	// Example is a phase of a blueprint in YAML, for the documentation; it must lint clean. Default none.
 	Example string
 }
 
-// Rule is a permission, in the terms of Kubernetes' RBAC.
+// Rule is a permission, in the terms of Kubernetes' RBAC. Any text in it may be a template text, where the arguments hold one: what it becomes is only
+// known when the phase runs, or to who renders it with the parameters of an action.
 type Rule struct {
-	// Namespace the rule is for; empty for objects that belong to no namespace. It may be a template text.
+	// Subject is the kind of workload, such as Deployment, that the action must be performed on for the rule to be needed; empty for a rule that is needed
+	// whatever the action is performed on.
+	Subject string
+	// Namespace the rule is for; empty for objects that belong to no namespace. Where the arguments do not tell whether an object belongs to one, it is
+	// the namespace the object is in if it does.
 	Namespace string
 	// Group of the API; empty for the core group.
 	Group string
-	// Version of the API and Kind of the objects stand in place of Resource where a manifest names only them; else they are empty.
+	// Version of the API and Kind of the objects stand in place of Resource where the arguments name only them; else they are empty.
 	Version, Kind string
-	// Resource in the plural, with the subresource after a slash: "pods/exec". It may be a template text.
+	// Resource in the plural, with the subresource after a slash: "pods/exec".
 	Resource string
-	// Names restricts the rule to objects of these names; nil for all. They may be template texts.
+	// Names restricts the rule to objects of these names; nil for all.
 	Names []string
 	// Verbs such as get and create.
 	Verbs []string

@@ -27,7 +27,7 @@ type binding interface {
 	cluster.Executor
 	cluster.PodRunner
 	cluster.Scaler
-	cluster.Getter
+	cluster.Objects
 	cluster.PodLister
 	cluster.Sweeper
 	close(ctx context.Context) error
@@ -36,7 +36,7 @@ type binding interface {
 // engineOn makes an engine whose functions work on a cluster.
 func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logger) (*engine.Engine, error) {
 	reg, err := function.NewRegistry(builtin.All(builtin.Deps{
-		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Get: c, Namespace: s.flags.namespace},
+		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.flags.namespace},
 		Open: openBucket,
 	})...)
 	if err != nil {

@@ -54,7 +54,7 @@ func openHost(ctx context.Context, dir, exe string, r *report) (*host, error) {
 	}
 	// The functions that a blueprint can call, and what they work on.
 	registry, err := function.NewRegistry(append(
-		kube.Functions(kube.Deps{Exec: c, Pods: c, Scaler: c, Get: c}),
+		kube.Functions(kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c}),
 		data.LocationDelete(openLocation))...)
 	if err != nil {
 		return nil, err

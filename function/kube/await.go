@@ -49,7 +49,7 @@ type awaited struct {
 // await reads the objects until the conditions hold.
 func await(ctx context.Context, call *function.Call, get cluster.Getter, in waitArgs, compile compiler) error {
 	if get == nil {
-		return errNoCluster("cluster.Getter")
+		return errNoCluster("cluster.Objects")
 	}
 	if err := in.validate(); err != nil {
 		return function.Permanent(err)
@@ -129,6 +129,9 @@ func (w *waiting) round(ctx context.Context) (done bool, err error) {
 		}
 		if errors.Is(r.err, cluster.ErrInvalid) {
 			return false, function.Permanent(fmt.Errorf("%s on %s: %w", c.path, c.ref, r.err))
+		}
+		if errors.Is(r.err, cluster.ErrDenied) {
+			return false, fmt.Errorf("%s on %s: %w", c.path, c.ref, r.err)
 		}
 		holds := c.evaluate(r.object, r.err, w.call.Mask)
 		if holds && !c.all {

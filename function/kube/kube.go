@@ -1,6 +1,5 @@
-// Package kube has the functions that work on pods, workloads and objects: KubeExec, KubeExecAll, KubeTask, ScaleWorkload,
-// Wait and WaitV2, over the interfaces of package cluster. KubeOps, PrepareData and MultiContainerRun are declared,
-// for lint and documentation.
+// Package kube has the functions that work on pods, workloads and objects, over the interfaces of package cluster: KubeExec, KubeExecAll,
+// KubeTask, PrepareData, MultiContainerRun, ScaleWorkload, KubeOps, Wait and WaitV2.
 //
 // What containers write is hostile: lines, outputs and the tails that errors show are bounded, output values are neither
 // logged nor part of an error, and progress is only displayed.
@@ -8,7 +7,7 @@
 // # Errors
 //
 // [ErrOutputTooLarge] and [ErrOutputSyntax] fail the phase whose container wrote such an output; [ErrTimeout] is a wait that
-// was in vain. Those of the cluster pass through; [cluster.ErrInvalid] and [cluster.ErrAmbiguous] become permanent.
+// was in vain. Those of the cluster pass through; [cluster.ErrInvalid], [cluster.ErrAmbiguous] and [cluster.ErrExists] become permanent.
 //
 // # Concurrency
 //
@@ -28,12 +27,12 @@ import (
 type Deps struct {
 	// Exec is for KubeExec and KubeExecAll.
 	Exec cluster.Executor
-	// Pods is for KubeTask.
+	// Pods is for KubeTask, PrepareData and MultiContainerRun.
 	Pods cluster.PodRunner
 	// Scaler is for ScaleWorkload.
 	Scaler cluster.Scaler
-	// Get is for Wait and WaitV2.
-	Get cluster.Getter
+	// Objects is for KubeOps, and for PrepareData, Wait and WaitV2, which only read.
+	Objects cluster.Objects
 	// Namespace is where pods are created whose phase names none. Default "default".
 	Namespace string
 }
@@ -44,8 +43,8 @@ func Functions(d Deps) []function.Func {
 		d.Namespace = "default"
 	}
 	return []function.Func{
-		kubeExec(d), kubeExecAll(d), kubeTask(d), scaleWorkload(d), wait(d), waitV2(d),
-		kubeOps(), prepareData(), multiContainerRun(),
+		kubeExec(d), kubeExecAll(d), kubeTask(d), prepareData(d), multiContainerRun(d),
+		scaleWorkload(d), kubeOps(d), wait(d), waitV2(d),
 	}
 }
 
@@ -56,8 +55,10 @@ func errNoCluster(what string) error {
 
 // forGood marks errors of the cluster that trying again cannot mend.
 func forGood(err error) error {
-	if errors.Is(err, cluster.ErrInvalid) || errors.Is(err, cluster.ErrAmbiguous) {
-		return function.Permanent(err)
+	for _, lasting := range []error{cluster.ErrInvalid, cluster.ErrAmbiguous, cluster.ErrExists} {
+		if errors.Is(err, lasting) {
+			return function.Permanent(err)
+		}
 	}
 	return err
 }

@@ -30,7 +30,7 @@ func kubeExec(d Deps) function.Func {
 			}
 			return out.result(), nil
 		},
-		&function.Options{Replay: function.Once, Example: `func: KubeExec
+		&function.Options{Replay: function.Once, Rules: execRules, Example: `func: KubeExec
 name: dump
 args:
   namespace: "{{ .StatefulSet.Namespace }}"

@@ -34,7 +34,7 @@ func kubeExecAll(d Deps) function.Func {
 			}
 			return out.result(), nil
 		},
-		&function.Options{Replay: function.Once, Example: `func: KubeExecAll
+		&function.Options{Replay: function.Once, Rules: execRules, Example: `func: KubeExecAll
 name: flush
 args:
   namespace: "{{ .StatefulSet.Namespace }}"

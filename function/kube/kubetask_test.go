@@ -32,7 +32,7 @@ func TestKubeTask(t *testing.T) {
 	require.Equal(t, function.Outputs{"k": "hidden"}, out)
 	require.Len(t, f.pods, 1)
 	pod := f.pods[0]
-	pod.Log = nil
+	pod.Log, pod.Results = nil, nil
 	require.Equal(t, cluster.Pod{
 		Name: call.Name("2"), Namespace: "default", Image: "i", Command: []string{"a", "b"},
 		Labels: map[string]string{

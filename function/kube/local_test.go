@@ -38,7 +38,7 @@ func TestLocalCluster(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, local.Down(context.Background())) })
 	require.NoError(t, local.Apply(t.Context(), "app.yaml", []byte(manifests)))
 	require.NoError(t, local.AwaitScaled(t.Context(), cluster.Workload{Kind: "StatefulSet", Namespace: "app", Name: "db"}, 2))
-	reg, err := function.NewRegistry(kube.Functions(kube.Deps{Exec: local, Pods: local, Scaler: local, Get: local, Namespace: "app"})...)
+	reg, err := function.NewRegistry(kube.Functions(kube.Deps{Exec: local, Pods: local, Scaler: local, Objects: local, Namespace: "app"})...)
 	require.NoError(t, err)
 	run := func(ctx context.Context, name, id string, args map[string]any) (function.Outputs, string, error) {
 		f, err := reg.Lookup(name, "")

@@ -29,7 +29,7 @@ func scaleWorkload(d Deps) function.Func {
 			original, err := scale(ctx, call, d, in)
 			return scaleWorkloadOutputs{int(original)}, err
 		},
-		&function.Options{Replay: function.Adopt, Example: `func: ScaleWorkload
+		&function.Options{Replay: function.Adopt, Rules: scaleRules, Example: `func: ScaleWorkload
 name: stop
 args:
   namespace: "{{ .StatefulSet.Namespace }}"

@@ -125,24 +125,25 @@ allOf[1] on pods ns/p: field: a string has no field "deep"`)
 	})
 }
 
-// getFunc is a Getter that is a function.
-type getFunc func(ctx context.Context, ref cluster.Ref) (map[string]any, error)
-
-func (f getFunc) Get(ctx context.Context, ref cluster.Ref) (map[string]any, error) {
-	return f(ctx, ref)
+// reader reads objects by a function and can do nothing else.
+type reader struct {
+	cluster.Objects
+	get func(ctx context.Context, ref cluster.Ref) (map[string]any, error)
 }
+
+func (r reader) Get(ctx context.Context, ref cluster.Ref) (map[string]any, error) { return r.get(ctx, ref) }
 
 func TestWaitSlowReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reads := 0
-		d := Deps{Get: getFunc(func(ctx context.Context, _ cluster.Ref) (map[string]any, error) {
+		d := Deps{Objects: reader{get: func(ctx context.Context, _ cluster.Ref) (map[string]any, error) {
 			if reads++; reads == 1 {
 				return map[string]any{"phase": "Pending"}, nil
 			}
 			<-ctx.Done()
 			return nil, ctx.Err()
-		})}
+		}}}
 		call, _ := functiontest.NewCall("id")
 		began := time.Now()
 		_, err := get(t, d, "WaitV2").Exec(t.Context(), call, waitFor([]any{on("p", "{{ .phase }}"), on("p", "{{ .other }}")}, nil))
@@ -170,10 +171,10 @@ func TestWaitCancel(t *testing.T) {
 func TestWaitInvalid(t *testing.T) {
 	t.Parallel()
 	var reads atomic.Int32
-	d := Deps{Get: getFunc(func(context.Context, cluster.Ref) (map[string]any, error) {
+	d := Deps{Objects: reader{get: func(context.Context, cluster.Ref) (map[string]any, error) {
 		reads.Add(1)
 		return nil, fmt.Errorf("no such resource: %w", cluster.ErrInvalid)
-	})}
+	}}}
 	for name, c := range map[string]struct {
 		args map[string]any
 		text string

@@ -104,11 +104,18 @@ func checkCondition(compile compiler, path string, element any) []function.Probl
 			problems = append(problems, function.Problem{Path: path + ".condition", Message: err.Error()})
 		}
 	}
-	ref, ok := fields["objectReference"].(map[string]any)
-	if ok && ref["resource"] == nil && ref["kind"] == nil && !hasTemplateKey(ref) {
-		problems = append(problems, function.Problem{Path: path + ".objectReference", Message: "must name a resource or a kind"})
+	if ref, ok := fields["objectReference"].(map[string]any); ok {
+		problems = append(problems, checkReference(path+".objectReference", ref)...)
 	}
 	return problems
+}
+
+// checkReference wants a reference to name what it refers to.
+func checkReference(path string, ref map[string]any) []function.Problem {
+	if ref["resource"] != nil || ref["kind"] != nil || hasTemplateKey(ref) {
+		return nil
+	}
+	return []function.Problem{{Path: path, Message: "must name a resource or a kind"}}
 }
 
 // hasTemplateKey tells whether the map may get other keys than it has.

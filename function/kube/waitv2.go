@@ -9,10 +9,10 @@ import (
 func waitV2(d Deps) function.Func {
 	return function.Define("WaitV2", "Waits until conditions on objects hold; each is a template whose root is the object.",
 		func(ctx context.Context, call *function.Call, in waitArgs) (struct{}, error) {
-			return struct{}{}, await(ctx, call, d.Get, in, compileObjectCondition)
+			return struct{}{}, await(ctx, call, d.Objects, in, compileObjectCondition)
 		},
 		&function.Options{
-			Replay: function.Idempotent, Check: checkWait(compileObjectCondition),
+			Replay: function.Idempotent, Check: checkWait(compileObjectCondition), Rules: waitRules,
 			Example: `func: WaitV2
 name: podReady
 args:
