@@ -1,0 +1,195 @@
+//go:build unix
+
+package image
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// scriptOnly are packages that others depend on for their maintainer scripts, which do not run.
+var scriptOnly = []string{
+	"adduser", "debconf", "dpkg", "init-system-helpers", "lsb-base", "passwd", "sensible-utils", "sysvinit-utils", "ucf", "usrmerge",
+}
+
+// deb is a package's file, as apt names it.
+type deb struct {
+	file, sum string
+	size      int64
+}
+
+// fetch returns the packages of the spec, by name, once they are in the cache. Lists that are missing or too old are updated once.
+func (c *cache) fetch(ctx context.Context, spec Spec) ([]deb, error) {
+	if len(spec.Packages) == 0 {
+		return nil, nil
+	}
+	debs, err := c.tryFetch(ctx, spec)
+	if err == nil || ctx.Err() != nil {
+		return debs, err
+	}
+	if _, updated := run(ctx, "apt-get", "-q", "update"); updated != nil {
+		return nil, errors.Join(err, updated)
+	}
+	return c.tryFetch(ctx, spec)
+}
+
+func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
+	args, err := c.aptArgs(spec)
+	if err != nil {
+		return nil, err
+	}
+	out, err := run(ctx, "apt-get", append(args, "--print-uris")...)
+	if err != nil {
+		return nil, err
+	}
+	debs, err := parseURIs(out)
+	if err != nil {
+		return nil, err
+	}
+	if missing, err := c.missing(debs); err != nil || !missing {
+		return debs, err
+	}
+	if _, err := run(ctx, "apt-get", append(args, "--download-only")...); err != nil {
+		return nil, err
+	}
+	missing, err := c.missing(debs)
+	if err == nil && missing {
+		err = errors.New("apt-get has downloaded other packages than it named")
+	}
+	return debs, err
+}
+
+// aptArgs is an installation into a system of which nothing is there but what is left out.
+func (c *cache) aptArgs(spec Spec) ([]string, error) {
+	var status strings.Builder
+	for _, name := range slices.Concat(scriptOnly, spec.Without) {
+		if slices.Contains(spec.Packages, name) {
+			continue
+		}
+		// A version that is newer than any other and an architecture that suits all.
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 9999:1\nArchitecture: all\nMulti-Arch: foreign\n"+
+			"Maintainer: none\nDescription: left out\n\n", name)
+	}
+	state := filepath.Join(c.dir, "state")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(state, "status"), []byte(status.String()), 0o600); err != nil {
+		return nil, err
+	}
+	args := []string{
+		"-q", "-y", "--no-install-recommends",
+		"-o", "Dir::State::status=" + filepath.Join(state, "status"),
+		"-o", "Dir::State::extended_states=" + filepath.Join(state, "extended_states"),
+		"-o", "Dir::Cache=" + c.dir, "-o", "Dir::Cache::archives=debs", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
+		"-o", "Acquire::ForceHash=SHA256", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3",
+		"install",
+	}
+	return append(args, spec.Packages...), nil
+}
+
+// parseURIs reads lines such as 'http://…' name_version_arch.deb 928188 SHA256:… among others.
+func parseURIs(out []byte) ([]deb, error) {
+	var debs []deb
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, "'") {
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) != 4 {
+			return nil, fmt.Errorf("apt-get printed %q", line)
+		}
+		size, err := strconv.ParseInt(fields[2], 10, 64)
+		sum, ok := strings.CutPrefix(fields[3], "SHA256:")
+		if err != nil || !ok || strings.ContainsAny(fields[1], "/") {
+			return nil, fmt.Errorf("apt-get printed %q", line)
+		}
+		debs = append(debs, deb{file: fields[1], sum: sum, size: size})
+	}
+	if len(debs) == 0 {
+		return nil, fmt.Errorf("apt-get named no package: %s", tail(out))
+	}
+	slices.SortFunc(debs, func(a, b deb) int { return cmp.Compare(a.file, b.file) })
+	return debs, nil
+}
+
+// missing tells whether a package is not in the cache, and removes what is damaged.
+func (c *cache) missing(debs []deb) (bool, error) {
+	some := false
+	for _, d := range debs {
+		sum, _, err := sumFile(c.path(d))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			some = true
+		case err != nil:
+			return false, err
+		case sum != d.sum:
+			some = true
+			if err := os.Remove(c.path(d)); err != nil {
+				return false, err
+			}
+		}
+	}
+	return some, nil
+}
+
+func (c *cache) path(d deb) string { return filepath.Join(c.dir, "debs", d.file) }
+
+// open streams the files of a package.
+func (c *cache) open(ctx context.Context, d deb) (tarStream, error) {
+	cmd := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", c.path(d)) //nolint:gosec // a file of the cache
+	s := &commandStream{cmd: cmd}
+	cmd.Stderr = &s.complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.ReadCloser = out
+	return s, cmd.Start()
+}
+
+// commandStream is what a program writes. Close ends it, where it still runs.
+type commandStream struct {
+	io.ReadCloser
+	cmd       *exec.Cmd
+	complaint bytes.Buffer
+}
+
+func (s *commandStream) Close() error {
+	_ = s.ReadCloser.Close() // a program that still writes fails then, and is reported
+	if err := s.cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w: %s", s.cmd.Args[0], err, tail(s.complaint.Bytes()))
+	}
+	return nil
+}
+
+// run returns what a program prints.
+func run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, fmt.Errorf("%s: %w: %s", name, err, tail(exit.Stderr))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: images need a Debian, or one of its kin", name, err)
+	}
+	return out, nil
+}
+
+// tail is the end of what a program wrote, on one line.
+func tail(text []byte) string {
+	const most = 1000
+	text = bytes.TrimSpace(text)
+	return strings.ReplaceAll(string(text[max(0, len(text)-most):]), "\n", "; ")
+}
