@@ -24,7 +24,7 @@ func TestPodsRunAndFindTheServer(t *testing.T) {
 			RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: &grace,
 			Containers: []corev1.Container{{
 				Name: "c", Image: testcluster.BusyboxImage, ImagePullPolicy: corev1.PullNever,
-				Command: []string{"sh", "-c", `[ "$(id -u)" = 1000 ] && nc -z kubernetes.default.svc 443`},
+				Command: []string{"sh", "-c", `[ "$(id -u)" = 1000 ] || exit 1; until nc kubernetes.default.svc 443 </dev/null; do sleep 0.1; done`},
 			}},
 		},
 	}
@@ -32,10 +32,13 @@ func TestPodsRunAndFindTheServer(t *testing.T) {
 	require.NoError(t, err)
 	c.Stop(t, testcluster.APIServer)
 	c.Start(t, testcluster.APIServer)
+	phase := corev1.PodPending
 	require.Eventually(t, func() bool {
 		got, err := c.CoreV1().Pods(ns).Get(t.Context(), "a", metav1.GetOptions{})
-		require.NoError(t, err)
-		require.NotEqual(t, corev1.PodFailed, got.Status.Phase, "%+v", got.Status)
-		return got.Status.Phase == corev1.PodSucceeded
+		if err == nil {
+			phase = got.Status.Phase
+		}
+		return phase == corev1.PodSucceeded || phase == corev1.PodFailed
 	}, time.Minute, 100*time.Millisecond)
+	require.Equal(t, corev1.PodSucceeded, phase)
 }
