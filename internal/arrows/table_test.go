@@ -11,6 +11,8 @@ var table = map[string][]string{
 	"blueprint": {"function", "template"},
 	"engine":    {"blueprint", "function", "template"},
 
+	"engine/rbac": {"blueprint", "function", "template"},
+
 	"cluster/kubecluster":  {"cluster"},
 	"cluster/localcluster": {"cluster"},
 
@@ -42,7 +44,7 @@ var table = map[string][]string{
 var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs", "internal/testcluster/*"}
 
 // core is what an embedder always links. Through any depth it reaches none of heavy.
-var core = []string{"template", "function", "location", "snapshot", "blueprint", "engine", "cluster"}
+var core = []string{"template", "function", "location", "snapshot", "blueprint", "engine", "engine/rbac", "cluster"}
 
 // heavy lists import paths, each with everything below it. What exempt needs by itself does not count.
 var heavy = []string{
