@@ -48,7 +48,8 @@ func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := run(ctx, "apt-get", append(args, "--print-uris")...)
+	// What is in the archives is not printed.
+	out, err := run(ctx, "apt-get", append(args, "--print-uris", "-o", "Dir::Cache::archives=none")...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
 	if missing, err := c.missing(debs); err != nil || !missing {
 		return debs, err
 	}
-	if _, err := run(ctx, "apt-get", append(args, "--download-only")...); err != nil {
+	if _, err := run(ctx, "apt-get", append(args, "--download-only", "-o", "Dir::Cache::archives=debs")...); err != nil {
 		return nil, err
 	}
 	missing, err := c.missing(debs)
@@ -81,7 +82,7 @@ func (c *cache) aptArgs(spec Spec) ([]string, error) {
 			"Maintainer: none\nDescription: left out\n\n", name)
 	}
 	state := filepath.Join(c.dir, "state")
-	if err := os.MkdirAll(state, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(state, 0o700), os.MkdirAll(filepath.Join(c.dir, "none", "partial"), 0o700)); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(state, "status"), []byte(status.String()), 0o600); err != nil {
@@ -91,7 +92,7 @@ func (c *cache) aptArgs(spec Spec) ([]string, error) {
 		"-q", "-y", "--no-install-recommends",
 		"-o", "Dir::State::status=" + filepath.Join(state, "status"),
 		"-o", "Dir::State::extended_states=" + filepath.Join(state, "extended_states"),
-		"-o", "Dir::Cache=" + c.dir, "-o", "Dir::Cache::archives=debs", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
+		"-o", "Dir::Cache=" + c.dir, "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
 		"-o", "Acquire::ForceHash=SHA256", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3",
 		"install",
 	}

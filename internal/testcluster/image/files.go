@@ -77,6 +77,7 @@ func base(user string) ([]File, error) {
 		{Path: "/etc/passwd", Data: []byte(passwd)},
 		{Path: "/etc/group", Data: []byte(group)},
 		{Path: "/etc/nsswitch.conf", Data: []byte("passwd: files\ngroup: files\nhosts: files dns\n")},
+		{Path: "/var/run", Link: "/run"},
 		{Path: "/root", Dir: true, Mode: 0o700},
 		{Path: "/tmp", Dir: true, Mode: 0o1777},
 		{Path: "/var/tmp", Dir: true, Mode: 0o1777},
