@@ -25,9 +25,6 @@ type manifest struct {
 func parseManifests(text string) ([]manifest, error) {
 	documents, err := readDocuments(text)
 	faults := []error{err}
-	if err == nil && len(documents) == 0 {
-		return nil, errNoManifest
-	}
 	var all []manifest
 	for _, d := range documents {
 		for _, m := range d.flatten() {
@@ -38,7 +35,10 @@ func parseManifests(text string) ([]manifest, error) {
 			all = append(all, m)
 		}
 	}
-	return all, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil || len(all) > 0 {
+		return all, err
+	}
+	return nil, errNoManifest
 }
 
 // readDocuments reads maps, up to the first thing that is none. What that is is told by its place alone: it may be secret.

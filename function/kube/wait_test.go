@@ -131,7 +131,9 @@ type reader struct {
 	get func(ctx context.Context, ref cluster.Ref) (map[string]any, error)
 }
 
-func (r reader) Get(ctx context.Context, ref cluster.Ref) (map[string]any, error) { return r.get(ctx, ref) }
+func (r reader) Get(ctx context.Context, ref cluster.Ref) (map[string]any, error) {
+	return r.get(ctx, ref)
+}
 
 func TestWaitSlowReads(t *testing.T) {
 	t.Parallel()
