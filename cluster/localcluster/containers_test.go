@@ -19,18 +19,18 @@ func side(name, script string) cluster.Container {
 
 func TestRunPodWithSeveralContainers(t *testing.T) {
 	c := open(t)
-	var log bytes.Buffer
-	pod := task("several", "read x <tmp/pipe; echo $x; cat tmp/first", &log)
+	var text bytes.Buffer
+	pod := task("several", "read x <tmp/pipe; echo $x; cat tmp/first", &text)
 	pod.Container = "output"
 	pod.Init = []cluster.Container{side("init", "mkfifo tmp/pipe"), side("second", "echo second >tmp/first; echo not in the log")}
 	pod.Others = []cluster.Container{side("background", "echo through >tmp/pipe; echo not in the log")}
 	pod.Shared = &cluster.SharedVolume{Path: "/tmp/", Medium: "Memory", SizeLimit: "1Gi"}
 	pod.ServiceAccount = "ignored"
 	require.NoError(t, c.RunPod(t.Context(), pod))
-	require.Equal(t, "through\nsecond\n", log.String())
-	log.Reset()
+	require.Equal(t, "through\nsecond\n", text.String())
+	text.Reset()
 	require.NoError(t, c.RunPod(t.Context(), pod), "the pod is adopted")
-	require.Equal(t, "through\nsecond\n", log.String())
+	require.Equal(t, "through\nsecond\n", text.String())
 }
 
 func TestFailureOfAnyContainerIsThePods(t *testing.T) {
@@ -39,13 +39,13 @@ func TestFailureOfAnyContainerIsThePods(t *testing.T) {
 		"init":       {Init: []cluster.Container{side("init", "exit 3")}},
 		"background": {Others: []cluster.Container{side("background", "exit 3")}},
 	} {
-		var log bytes.Buffer
-		p := task("failing-"+name, "echo main", &log)
+		var text bytes.Buffer
+		p := task("failing-"+name, "echo main", &text)
 		p.Container, p.Init, p.Others = "output", pod.Init, pod.Others
 		var exit *cluster.ExitError
 		require.ErrorAs(t, c.RunPod(t.Context(), p), &exit, name)
 		require.Equal(t, cluster.ExitError{What: "pod app/failing-" + name + ", container " + name, Code: 3}, *exit)
-		require.Equal(t, name != "init", log.String() == "main\n", "nothing runs after an init container that failed")
+		require.Equal(t, name != "init", text.String() == "main\n", "nothing runs after an init container that failed")
 	}
 	// the main container speaks first
 	p := task("both", "echo last words; exit 4", nil)
@@ -93,12 +93,12 @@ func TestResults(t *testing.T) {
 		"fifo":     {`mkfifo "$DAVIT_RESULTS_FILE"`, ""},
 		"folder":   {`mkdir "$DAVIT_RESULTS_FILE"`, ""},
 	} {
-		var results, log bytes.Buffer
-		pod := task("results-"+name, test.script, &log)
+		var results, text bytes.Buffer
+		pod := task("results-"+name, test.script, &text)
 		pod.Results = &results
 		for range 2 { // the second time the pod is adopted
 			results.Reset()
-			require.Equal(t, name == "failing", c.RunPod(t.Context(), pod) != nil, log.String())
+			require.Equal(t, name == "failing", c.RunPod(t.Context(), pod) != nil, text.String())
 			require.Equal(t, test.want, results.String(), name)
 		}
 	}
@@ -110,12 +110,12 @@ func TestResultsAreOfTheMainContainer(t *testing.T) {
 	out, _, err := run(c, "db-0", `echo "[$DAVIT_RESULTS_FILE]"`)
 	require.NoError(t, err)
 	require.Equal(t, "[]\n", out)
-	var log bytes.Buffer
-	pod := task("one", `cat tmp/other`, &log)
+	var text bytes.Buffer
+	pod := task("one", `cat tmp/other`, &text)
 	pod.Shared = &cluster.SharedVolume{Path: "/tmp"}
 	pod.Init = []cluster.Container{side("init", `echo "[$DAVIT_RESULTS_FILE]" >tmp/other`)}
 	require.NoError(t, c.RunPod(t.Context(), pod))
-	require.Equal(t, "[]\n", log.String())
+	require.Equal(t, "[]\n", text.String())
 
 	broken := task("broken", `echo a >"$DAVIT_RESULTS_FILE"`, nil)
 	full := errFull{}

@@ -126,12 +126,12 @@ func (p *podDir) copyResults(main string, to io.Writer) error {
 	}
 	f, err := os.OpenFile(p.results(main), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil //nolint:nilerr // most containers leave none
+		return nil // most containers leave none
 	}
 	defer f.Close() //nolint:errcheck // read only
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return nil //nolint:nilerr // it is the container's file
+		return nil // it is the container's file
 	}
 	size := min(info.Size(), cluster.ResultsSize)
 	_, err = io.Copy(to, io.NewSectionReader(f, info.Size()-size, size))

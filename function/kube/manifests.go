@@ -48,7 +48,7 @@ func readDocuments(text string) ([]manifest, error) {
 	for n := 1; ; n++ {
 		var raw json.RawMessage
 		err := decoder.Decode(&raw)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		place := fmt.Sprintf("document %d", n)
