@@ -2,6 +2,7 @@ package kubecluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -71,13 +72,21 @@ func classifyForbidden(err error) error {
 		return cluster.ErrInvalid
 	case passing.MatchString(message):
 		return nil
-	case unknownPath(err): // something before the API server refused: a proxy, a gateway
+	case foreign(err): // something before the API server refused: a proxy, a gateway
 		return cluster.ErrDenied
 	}
 	return cluster.ErrInvalid
 }
 
-// unknownPath tells whether the answer was no Status: the server does not know the path at all, or the answer was not the API server's.
+// unknownPath tells whether the server does not know the path of a request at all: its answer names no object, or is none of the API.
 func unknownPath(err error) bool {
-	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || !apierrors.IsNotFound(err) {
+		return false
+	}
+	details := status.ErrStatus.Details
+	return foreign(err) || details == nil || details.Name == "" && details.Kind == ""
 }
+
+// foreign tells whether an answer was no Status of an API server.
+func foreign(err error) bool { return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) }

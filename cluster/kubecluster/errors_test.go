@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,7 @@ import (
 
 // status is an answer of an API server.
 func status(code int, reason, message string) string {
-	return fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","code":%d,"reason":%q,"message":"%s"}`, code, reason, message)
+	return fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","code":%d,"reason":%q,"message":"%s","details":{"name":"s","kind":"secrets"}}`, code, reason, message)
 }
 
 func TestErrorsOfTheServer(t *testing.T) {
@@ -33,6 +34,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 	}{
 		"not found":            {404, "application/json", status(404, "NotFound", `secrets \"s\" not found`), cluster.ErrNotFound},
 		"unknown path":         {404, "text/plain", "404 page not found\n", cluster.ErrInvalid},
+		"unknown to the API":   {404, "application/json", strings.Replace(status(404, "NotFound", "the server could not find the requested resource"), `"name":"s","kind":"secrets"`, "", 1), cluster.ErrInvalid},
 		"gone":                 {410, "application/json", status(410, "Gone", "gone"), cluster.ErrNotFound},
 		"exists":               {409, "application/json", status(409, "AlreadyExists", `secrets \"s\" already exists`), cluster.ErrExists},
 		"conflict":             {409, "application/json", status(409, "Conflict", "the object has been modified"), nil},
