@@ -89,4 +89,6 @@ func unknownPath(err error) bool {
 }
 
 // foreign tells whether an answer was no Status of an API server.
-func foreign(err error) bool { return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) }
+func foreign(err error) bool {
+	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}

@@ -19,8 +19,8 @@ import (
 // shortNames are kinds that blueprints write and no server knows by that name.
 var shortNames = map[string]string{"pvc": "persistentvolumeclaims"}
 
-// resource is where requests for a kind of object go.
-type resource struct {
+// endpoint is where requests for a kind of object go.
+type endpoint struct {
 	schema.GroupVersionResource
 	// kind is empty where nobody was asked.
 	kind string
@@ -37,12 +37,12 @@ const (
 )
 
 // resolve finds the resource of a reference. One that names version and resource is taken by its word; the others are looked up.
-func (c *Cluster) resolve(ref cluster.Ref) (resource, error) {
+func (c *Cluster) resolve(ref cluster.Ref) (endpoint, error) {
 	if err := checkRef(ref); err != nil {
-		return resource{}, err
+		return endpoint{}, err
 	}
 	if ref.Resource != "" && ref.APIVersion != "" {
-		return resource{GroupVersionResource: schema.GroupVersionResource{Group: ref.Group, Version: ref.APIVersion, Resource: strings.ToLower(ref.Resource)}}, nil
+		return endpoint{GroupVersionResource: schema.GroupVersionResource{Group: ref.Group, Version: ref.APIVersion, Resource: strings.ToLower(ref.Resource)}}, nil
 	}
 	return c.lookUp(ref)
 }
@@ -66,7 +66,7 @@ func checkRef(ref cluster.Ref) error {
 }
 
 // lookUp asks the mapper, and once more after it has forgotten what it knew: the kind may be new.
-func (c *Cluster) lookUp(ref cluster.Ref) (resource, error) {
+func (c *Cluster) lookUp(ref cluster.Ref) (endpoint, error) {
 	r, err := c.mapping(ref)
 	if meta.IsNoMatchError(err) {
 		meta.MaybeResetRESTMapper(c.clients.Mapper)
@@ -83,7 +83,7 @@ func (c *Cluster) lookUp(ref cluster.Ref) (resource, error) {
 }
 
 // mapping asks the mapper: for the kind as it is written, or for the resource, whose singular is mostly the kind in lower case.
-func (c *Cluster) mapping(ref cluster.Ref) (resource, error) {
+func (c *Cluster) mapping(ref cluster.Ref) (endpoint, error) {
 	var versions []string
 	if ref.APIVersion != "" {
 		versions = []string{ref.APIVersion}
@@ -95,7 +95,7 @@ func (c *Cluster) mapping(ref cluster.Ref) (resource, error) {
 			return mapped(m), nil
 		}
 		if !meta.IsNoMatchError(err) {
-			return resource{}, err
+			return endpoint{}, err
 		}
 		name = strings.ToLower(ref.Kind)
 		if long, ok := shortNames[name]; ok {
@@ -104,11 +104,11 @@ func (c *Cluster) mapping(ref cluster.Ref) (resource, error) {
 	}
 	gvk, err := c.kindOf(schema.GroupVersionResource{Group: ref.Group, Version: ref.APIVersion, Resource: name})
 	if err != nil {
-		return resource{}, err
+		return endpoint{}, err
 	}
 	m, err := c.clients.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
-		return resource{}, err
+		return endpoint{}, err
 	}
 	return mapped(m), nil
 }
@@ -134,8 +134,8 @@ func (c *Cluster) kindOf(partial schema.GroupVersionResource) (schema.GroupVersi
 	return c.clients.Mapper.KindFor(partial)
 }
 
-func mapped(m *meta.RESTMapping) resource {
-	r := resource{GroupVersionResource: m.Resource, kind: m.GroupVersionKind.Kind, scope: namespaced}
+func mapped(m *meta.RESTMapping) endpoint {
+	r := endpoint{GroupVersionResource: m.Resource, kind: m.GroupVersionKind.Kind, scope: namespaced}
 	if m.Scope.Name() == meta.RESTScopeNameRoot {
 		r.scope = clusterScoped
 	}
@@ -143,7 +143,7 @@ func mapped(m *meta.RESTMapping) resource {
 }
 
 // at completes a reference with its resource: an object of a cluster-scoped kind has no namespace.
-func (r resource) at(ref cluster.Ref) cluster.Ref {
+func (r endpoint) at(ref cluster.Ref) cluster.Ref {
 	ref.APIVersion, ref.Group, ref.Resource = r.Version, r.Group, r.Resource
 	if r.kind != "" {
 		ref.Kind = r.kind
