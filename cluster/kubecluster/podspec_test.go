@@ -1,21 +1,21 @@
 package kubecluster
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/davit-project/davit/cluster"
 )
 
 func TestPodOfTheDefaults(t *testing.T) {
-	w, err := offline(Options{}).wanted(task(""))
+	w, err := offline(Options{}).wanted(task(t, ""))
 	require.NoError(t, err)
-	got, err := yaml.Marshal(w.pod)
+	got, err := json.Marshal(w.pod)
 	require.NoError(t, err)
 	require.YAMLEq(t, `
 metadata:
@@ -51,7 +51,7 @@ status: {}
 }
 
 func TestPodOfManyContainers(t *testing.T) {
-	pod := task(`
+	pod := task(t, `
 containers:
 - {name: added, image: more}
 - {name: output, env: [{name: A, value: b}]}
@@ -114,7 +114,7 @@ containers:
 }
 
 func TestPodIsAdoptedByItsLabels(t *testing.T) {
-	w, err := offline(Options{}).wanted(task(""))
+	w, err := offline(Options{}).wanted(task(t, ""))
 	require.NoError(t, err)
 	with := func(labels map[string]string) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: labels}}
