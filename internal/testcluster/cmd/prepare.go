@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/davit-project/davit/internal/testcluster"
 )
 
 // kubernetesVersion is that of internal/testcluster/kube/go.mod. The server tells it to clients, who check it.
@@ -53,7 +55,7 @@ func prepare(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := filepath.Join(base, "davit-testcluster")
+	cache := filepath.Join(base, testcluster.CacheName)
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, err
 	}
