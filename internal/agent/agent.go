@@ -79,10 +79,10 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return ExitCode(err)
 }
 
-// AddCommands mounts location and output below root. Their errors are to be printed by the caller; ExitCode tells with which
+// AddCommands mounts location, output and stream below root. Their errors are to be printed by the caller; ExitCode tells with which
 // code to end.
 func AddCommands(root *cobra.Command, s Streams) {
-	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s)} {
+	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s), streamCommand(s)} {
 		c.SetFlagErrorFunc(flagError)
 		ignoredVerbosity(c)
 		root.AddCommand(c)

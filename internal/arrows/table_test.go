@@ -13,6 +13,7 @@ var table = map[string][]string{
 
 	"engine/rbac": {"blueprint", "function", "template"},
 
+	"cluster/execstream":   {"cluster"},
 	"cluster/kubecluster":  {"cluster"},
 	"cluster/localcluster": {"cluster"},
 
