@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/engine"
@@ -24,7 +26,7 @@ func (o *order) inherit(ctx context.Context, s *session) error {
 		return fmt.Errorf("run %q is %s: only what a complete run made can be taken over", id, parent.State)
 	}
 	o.parent = journal
-	s.local = s.local || isLocal(events)
+	s.local = s.local || isLocal(events) && !s.flags.kube.named()
 	for _, a := range parent.Record.Actions {
 		spec := blueprint.ActionSpec{
 			Name: a.Spec.Name, Blueprint: a.Spec.Blueprint, Object: a.Spec.Object,
@@ -38,14 +40,30 @@ func (o *order) inherit(ctx context.Context, s *session) error {
 	if len(o.blueprints) > 0 {
 		return nil
 	}
-	for name, data := range parent.Record.Blueprints {
-		file := blueprint.Parse(name, data)
-		if err := file.Err(); err != nil {
-			return fmt.Errorf("run %q: %w", id, err)
-		}
-		o.blueprints = append(o.blueprints, file.Blueprints...)
+	o.blueprints, _, err = recorded(parent.Record)
+	if err != nil {
+		return fmt.Errorf("run %q: %w", id, err)
 	}
 	return nil
+}
+
+// recorded returns the blueprints and the actions of a run as its journal has them. Options that contain a secret are left out.
+func recorded(rec *engine.RunRecord) ([]*blueprint.Blueprint, []blueprint.ActionSpec, error) {
+	var blueprints []*blueprint.Blueprint
+	for _, name := range slices.Sorted(maps.Keys(rec.Blueprints)) {
+		file := blueprint.Parse(name, rec.Blueprints[name])
+		if err := file.Err(); err != nil {
+			return nil, nil, err
+		}
+		blueprints = append(blueprints, file.Blueprints...)
+	}
+	var specs []blueprint.ActionSpec
+	for _, a := range rec.Actions {
+		spec := a.Spec
+		spec.Options, _ = optionsOf(a)
+		specs = append(specs, spec)
+	}
+	return blueprints, specs, nil
 }
 
 // optionsOf returns the options an action was given. One that contains a secret is not in the journal.

@@ -20,7 +20,7 @@ func (p *program) functionsCommand() *cobra.Command {
 		Short: "List the functions that phases can call, or describe one",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, names []string) error {
-			reg, err := registry()
+			reg, err := registry("")
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ Files are YAML or JSON and may hold several documents; - is standard input. Acti
 Exit codes: 0 no errors (there may be warnings and notes), 1 errors, 2 a file cannot be read or holds no blueprint.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, files []string) error {
-			reg, err := registry()
+			reg, err := registry("")
 			if err != nil {
 				return err
 			}

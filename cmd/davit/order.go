@@ -31,10 +31,6 @@ type order struct {
 
 // newOrder reads the documents and the parent that the flags name, lints the blueprints and checks the request. It touches nothing.
 func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
-	reg, err := registry()
-	if err != nil {
-		return nil, err
-	}
 	o := &order{id: s.flags.run, request: req, labels: map[string]string{}}
 	given, sets, err := s.documents()
 	if err != nil {
@@ -55,6 +51,10 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if len(given) == 1 && s.flags.actionSet == "" {
 		req.blueprint = given[0].Name
 	}
+	if err := s.locate(); err != nil {
+		return nil, err
+	}
+	req.inNamespace(s.namespace)
 	specs, err := req.apply(o.base)
 	if err != nil {
 		return nil, err
@@ -65,12 +65,14 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if o.id == "" {
 		o.id = newID(specs[0].Name)
 	}
+	reg, err := registry(s.namespace)
+	if err != nil {
+		return nil, err
+	}
 	if err := o.lint(reg, specs); err != nil {
 		return nil, err
 	}
-	if s.local {
-		o.labels[clusterLabel] = "local"
-	}
+	o.labels[clusterLabel], o.labels[namespaceLabel] = s.place(), s.namespace
 	_, err = engine.New(reg, unreachable{}, nil).Plan(&engine.Spec{ID: o.id, Blueprints: o.blueprints, Actions: specs})
 	return o, err
 }
@@ -79,11 +81,19 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 func (o *order) known(specs []blueprint.ActionSpec) error {
 	var errs []error
 	for _, spec := range specs {
-		if !slices.ContainsFunc(o.blueprints, func(bp *blueprint.Blueprint) bool { return bp.Name == spec.Blueprint }) {
-			errs = append(errs, fmt.Errorf("action %q is of blueprint %q, which no file holds: name its file with --blueprint", spec.Name, spec.Blueprint))
-		}
+		_, err := o.blueprint(spec)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// blueprint returns the blueprint of an action.
+func (o *order) blueprint(spec blueprint.ActionSpec) (*blueprint.Blueprint, error) {
+	i := slices.IndexFunc(o.blueprints, func(bp *blueprint.Blueprint) bool { return bp.Name == spec.Blueprint })
+	if i < 0 {
+		return nil, fmt.Errorf("action %q is of blueprint %q, which no file holds: name its file with --blueprint", spec.Name, spec.Blueprint)
+	}
+	return o.blueprints[i], nil
 }
 
 // take makes an action set the base.

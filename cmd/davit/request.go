@@ -142,13 +142,20 @@ func parseResource(text string) (template.ObjectReference, error) {
 	return template.ObjectReference{Group: parts[0], APIVersion: parts[1], Resource: parts[2], Namespace: parts[3], Name: parts[4]}, nil
 }
 
-// parseProfile reads NAME and NAMESPACE/NAME.
-func parseProfile(text, namespace string) (*template.ObjectReference, error) {
-	if !strings.Contains(text, "/") {
-		text = namespace + "/" + text
+// parseProfile reads NAME and NAMESPACE/NAME. Without a namespace there is none yet: see inNamespace.
+func parseProfile(text string) (*template.ObjectReference, error) {
+	if text != "" && !strings.Contains(text, "/") {
+		return &template.ObjectReference{Kind: "Profile", Name: text}, nil
 	}
 	ref, err := namespaced("Profile", text)
 	return &ref, err
+}
+
+// inNamespace puts what was named without a namespace into one.
+func (r *request) inNamespace(namespace string) {
+	if r.profile != nil && r.profile.Namespace == "" {
+		r.profile.Namespace = namespace
+	}
 }
 
 // parseRefs reads REF=NAMESPACE/NAME, each.

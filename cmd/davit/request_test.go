@@ -13,8 +13,12 @@ import (
 func TestParseReferences(t *testing.T) {
 	object := parseObject
 	profile := func(text string) (template.ObjectReference, error) {
-		ref, err := parseProfile(text, "apps")
-		return *ref, err
+		ref, err := parseProfile(text)
+		r := &request{profile: ref}
+		if err == nil {
+			r.inNamespace("apps")
+		}
+		return *r.profile, err
 	}
 	tests := map[string]struct {
 		parse func(string) (template.ObjectReference, error)
@@ -35,7 +39,7 @@ func TestParseReferences(t *testing.T) {
 		"short resource":      {parse: parseResource, text: "configmaps/ns/x", fault: `object "configmaps/ns/x": want GROUP/VERSION/RESOURCE/NAMESPACE/NAME`},
 		"profile":             {parse: profile, text: "p", want: template.ObjectReference{Kind: "Profile", Namespace: "apps", Name: "p"}},
 		"profile elsewhere":   {parse: profile, text: "ns/p", want: template.ObjectReference{Kind: "Profile", Namespace: "ns", Name: "p"}},
-		"empty profile":       {parse: profile, text: "", fault: `profile "apps/": want NAMESPACE/NAME`},
+		"empty profile":       {parse: profile, text: "", fault: `profile "": want NAMESPACE/NAME`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/engine"
 )
 
@@ -21,11 +22,17 @@ func (p *program) runCommand() *cobra.Command {
 		Short: "Run an action of a blueprint, or resume a run",
 		Long: `Runs an action of a blueprint on one or more objects, or resumes a run that was interrupted.
 
+The run is on the Kubernetes cluster that --kubeconfig, $KUBECONFIG or ~/.kube/config names, or on that of the pod davit runs in; with --local, on this
+machine. davit plan says what a run would do, davit rbac which permissions it needs.
+
 Every step is in the run's journal before it is taken. A run whose process died goes on where it was with
 --run ID: what finished is not repeated. A run that has ended is not executed again: its result is shown.
 
 The first interrupt (Ctrl-C) cancels the run: its deferred phase runs, then it ends. A second one ends the process at once;
-the run can be resumed.
+the run can be resumed. On Kubernetes, pods of a run whose process died go on, and are found again.
+
+Pods have the settings of the restricted Pod Security Standard, and no token of a service account. A podOverride may change what the baseline standard
+allows, and name the service accounts of --service-account.
 
 With --local, pods are processes of this machine, as you, without isolation. Their working directory stands for the root
 of the container: what is mounted at /data is data there, so commands say data/file, not /data/file. What claims hold is
@@ -37,30 +44,40 @@ Where standard output is no terminal, each event is one line of JSON on it.
 
 Exit codes: 0 the run is complete, 1 it failed, 2 wrong usage or input (nothing was touched), 3 it was cancelled,
 130 ended by a second interrupt (the run can be resumed).`,
-		Example: `  davit run --local app.yaml --blueprint bp.yaml --action backup --deployment shop/db
+		Example: `  davit run --blueprint bp.yaml --action backup --statefulset shop/db --profile shop/backups
+  davit run --local app.yaml --blueprint bp.yaml --action backup --deployment shop/db
   davit run --local app.yaml --from backup-1x2y3z4w --action restore`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("takes no arguments, got %q: what to run is said with flags", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			again := slices.ContainsFunc(asks, func(name string) bool { return cmd.Flags().Changed(name) })
-			return p.run(cmd.Context(), &f, again)
-		},
+		Args: onlyFlags,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &f, asked(cmd)) },
 	}
 	f.bind(cmd)
 	return cmd
 }
 
-// session is one execution of davit run.
+func onlyFlags(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("takes no arguments, got %q: what to run is said with flags", args[0])
+	}
+	return nil
+}
+
+// asked tells whether flags say what to run.
+func asked(cmd *cobra.Command) bool {
+	return slices.ContainsFunc(asks, func(name string) bool { return cmd.Flags().Changed(name) })
+}
+
+// session is one execution of davit run or davit plan.
 type session struct {
 	*program
 	flags *runFlags
 	state state
-	// local is true for a run on this machine: flags say so, or the journal of the run that goes on or is taken over.
+	// local is true for a run on this machine: flags say so, or the journal of the run that goes on or is taken over. Else target is the cluster.
 	local  bool
+	target *kubeTarget
+	// namespace of what is named without one.
+	namespace string
+	// sweeps is true for a run that may leave pods behind.
+	sweeps bool
 	engine *engine.Engine
 	report *report
 }
@@ -106,20 +123,34 @@ func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
 	return s.execute(ctx, o, unknown)
 }
 
-// clusterLabel, with the value local, marks a run that is on this machine.
-const clusterLabel = "davit.io/cluster"
+// Labels of a run, kept in its journal.
+const (
+	// clusterLabel is local for a run on this machine, else the URL of the API server.
+	clusterLabel  = "davit.io/cluster"
+	onThisMachine = "local"
+	// namespaceLabel is the namespace of pods whose phase names none: a pod is only found again where it was created.
+	namespaceLabel = "davit.io/namespace"
+)
 
-func isLocal(events []engine.Event) bool {
-	return len(events) > 0 && events[0].Run != nil && events[0].Run.Labels[clusterLabel] == "local"
+func labelOf(events []engine.Event, label string) string {
+	if len(events) == 0 || events[0].Run == nil {
+		return ""
+	}
+	return events[0].Run.Labels[label]
 }
+
+func isLocal(events []engine.Event) bool { return labelOf(events, clusterLabel) == onThisMachine }
 
 // again resumes a run, or shows the result of one that has ended, which needs no cluster.
 func (s *session) again(ctx context.Context, journal engine.Journal, events []engine.Event, unknown engine.Unknown) error {
 	if events[len(events)-1].Kind != engine.RunEnded {
-		s.local = s.local || isLocal(events)
+		if err := s.locateAgain(events); err != nil {
+			return err
+		}
 		o := &order{id: s.flags.run, resume: true}
-		for _, a := range events[0].Run.Actions {
-			o.base = append(o.base, a.Spec)
+		var err error
+		if o.blueprints, o.base, err = recorded(events[0].Run); err != nil {
+			return fmt.Errorf("run %q: %w", o.id, err)
 		}
 		return s.execute(ctx, o, unknown)
 	}
@@ -134,15 +165,8 @@ func (s *session) again(ctx context.Context, journal engine.Journal, events []en
 
 // execute opens the cluster and drives the run.
 func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown) (err error) {
-	if !s.local {
-		return errors.New("no cluster to run on: give manifests with --local")
-	}
-	handler := slog.DiscardHandler
-	if s.flags.verbose {
-		handler = slog.NewTextHandler(s.stderr, nil)
-	}
-	logger := slog.New(handler)
-	c, err := s.openLocal(ctx, logger)
+	logger := s.logger()
+	c, err := s.open(ctx, o, logger)
 	if err != nil {
 		return err
 	}
@@ -156,6 +180,14 @@ func (s *session) execute(ctx context.Context, o *order, unknown engine.Unknown)
 	}
 	c.settle(ctx, o.subjects(), logger)
 	return s.drive(ctx, spec)
+}
+
+// logger writes what functions say to standard error, where that is asked for.
+func (s *session) logger() *slog.Logger {
+	if s.flags.verbose {
+		return slog.New(slog.NewTextHandler(s.stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
 }
 
 // drive executes the run with its journal and turns what became of it into an exit code.
@@ -179,11 +211,21 @@ func (s *session) drive(ctx context.Context, spec *engine.Spec) error {
 	ctx, stop := s.cancelOnSignal(ctx, spec.ID)
 	defer stop()
 	result, err := s.engine.Run(ctx, spec, journal)
+	denied := errors.Is(err, cluster.ErrDenied) && !s.local
 	if len(events) == 0 && err != nil && result != nil && result.State == engine.Failed && s.shown() {
+		if denied {
+			s.warn(deniedHint)
+		}
 		return &exitError{code: exitFailed} // the terminal shows each cause already, as it came
+	}
+	if denied {
+		err = fmt.Errorf("%w\n%s", err, deniedHint)
 	}
 	return exitOf(result, err, spec.ID)
 }
+
+// deniedHint follows the error of a run that was not allowed to do something.
+const deniedHint = "a permission is missing: davit rbac BLUEPRINT prints the roles that a blueprint needs, davit plan tells which verbs are denied"
 
 // shown is true when who reads standard error has read the run's events too: both are terminals.
 func (s *session) shown() bool { return isTerminal(s.stdout) && isTerminal(s.stderr) }

@@ -5,12 +5,13 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/template"
 )
 
-// runFlags are the flags of davit run as they were given.
+// runFlags are the flags of davit run as they were given; davit plan and davit rbac take some of them.
 type runFlags struct {
 	blueprints, local                                  []string
 	actionSet, from                                    string
@@ -21,6 +22,7 @@ type runFlags struct {
 	options, artifacts, secrets, configMaps            []string
 	state, run, onUnknown                              string
 	verbose                                            bool
+	kube                                               kubeFlags
 }
 
 func (f *runFlags) bind(cmd *cobra.Command) {
@@ -29,8 +31,25 @@ func (f *runFlags) bind(cmd *cobra.Command) {
 	flags.StringVarP(&f.actionSet, "filename", "f", "", "`FILE` with an action set that says what to run; flags change it")
 	flags.StringVar(&f.from, "from", "", "run whose blueprint, objects, artifacts, options and references are taken over; flags change them")
 	flags.StringVarP(&f.action, "action", "a", "", "`NAME` of the action")
-	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of a profile that is named without one")
+	flags.StringVarP(&f.namespace, "namespace", "n", "", "namespace of pods whose phase names none, and of a profile named without one (default that of the kubeconfig's context; default with --local)")
+	f.bindObjects(flags)
+	flags.StringArrayVarP(&f.options, "option", "o", nil, "option, `KEY=VALUE`; one in each flag")
+	f.bindReferences(flags)
 
+	flags.StringSliceVar(&f.local, "local", nil, "run on this machine, with the objects of these `MANIFESTS`, files or folders; resumed runs and --from know their own")
+	f.kube.bind(flags)
+	flags.StringVar(&f.state, "state", "", "`FOLDER` of journals (default $XDG_STATE_HOME/davit or ~/.local/state/davit)")
+	flags.StringVar(&f.run, "run", "", "`ID` of the run: resumed when its journal is there, else the name of a new one (default generated)")
+	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
+	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
+	cmd.MarkFlagsMutuallyExclusive("filename", "from")
+	for _, name := range kubeOnly {
+		cmd.MarkFlagsMutuallyExclusive("local", name)
+	}
+}
+
+// bindObjects binds the flags that name objects.
+func (f *runFlags) bindObjects(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.objects, "object", nil, "object as `KIND/NAMESPACE/NAME`, or namespace/NAME")
 	flags.StringSliceVarP(&f.deployments, "deployment", "d", nil, "object: a Deployment, `NAMESPACE/NAME`")
 	flags.StringSliceVarP(&f.statefulSets, "statefulset", "t", nil, "object: a StatefulSet, `NAMESPACE/NAME`")
@@ -38,20 +57,15 @@ func (f *runFlags) bind(cmd *cobra.Command) {
 	flags.StringSliceVarP(&f.pvcs, "pvc", "v", nil, "object: a persistent volume claim, `NAMESPACE/NAME`")
 	flags.StringSliceVarP(&f.namespaces, "namespacetargets", "T", nil, "object: a namespace, `NAME`")
 	flags.StringSliceVarP(&f.resources, "objects", "O", nil, "object of any kind, `GROUP/VERSION/RESOURCE/NAMESPACE/NAME`")
+}
 
-	flags.StringArrayVarP(&f.options, "option", "o", nil, "option, `KEY=VALUE`; one in each flag")
+// bindReferences binds the flags that name what templates read beside the object.
+func (f *runFlags) bindReferences(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.artifacts, "artifact", nil, "input artifact, `NAME.KEY=VALUE`; one in each flag")
 	flags.StringVarP(&f.profile, "profile", "p", "", "profile, `[NAMESPACE/]NAME`")
 	flags.StringSliceVarP(&f.secrets, "secret", "s", nil, "secret, `REF=NAMESPACE/NAME`")
 	flags.StringSliceVarP(&f.configMaps, "config-map", "c", nil, "config map, `REF=NAMESPACE/NAME`")
 	flags.StringVar(&f.version, "function-version", "", "`VERSION` of functions to prefer")
-
-	flags.StringSliceVar(&f.local, "local", nil, "run on this machine, with the objects of these `MANIFESTS`, files or folders; resumed runs and --from know their own")
-	flags.StringVar(&f.state, "state", "", "`FOLDER` of journals (default $XDG_STATE_HOME/davit or ~/.local/state/davit)")
-	flags.StringVar(&f.run, "run", "", "`ID` of the run: resumed when its journal is there, else the name of a new one (default generated)")
-	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
-	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
-	cmd.MarkFlagsMutuallyExclusive("filename", "from")
 }
 
 // asks are the flags that say what to run; a run that is resumed has all that in its journal.
@@ -75,7 +89,7 @@ func (f *runFlags) request() (*request, error) {
 	r.configMaps, err = parseRefs("ConfigMap", f.configMaps)
 	keep(err)
 	if f.profile != "" {
-		r.profile, err = parseProfile(f.profile, f.namespace)
+		r.profile, err = parseProfile(f.profile)
 		keep(err)
 	}
 	r.objects, err = f.targets()

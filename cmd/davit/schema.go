@@ -20,7 +20,7 @@ Write it to a file and name that file in the first line of a blueprint, for edit
   # yaml-language-server: $schema=blueprint.schema.json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			reg, err := registry()
+			reg, err := registry("")
 			if err != nil {
 				return err
 			}

@@ -23,6 +23,18 @@ type state string
 
 // openState returns the folder that the flag names, or the default one, and creates it.
 func (p *program) openState(flag string) (state, error) {
+	s, err := p.stateFolder(flag)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Join(string(s), "runs"), 0o700); err != nil {
+		return "", fmt.Errorf("folder for journals (--state): %w", err)
+	}
+	return s, nil
+}
+
+// stateFolder returns the folder that the flag names, or the default one. It need not exist.
+func (p *program) stateFolder(flag string) (state, error) {
 	dir := flag
 	if dir == "" {
 		base := p.getenv("XDG_STATE_HOME")
@@ -35,9 +47,6 @@ func (p *program) openState(flag string) (state, error) {
 		dir = filepath.Join(base, "davit")
 	}
 	dir, err := filepath.Abs(dir)
-	if err == nil {
-		err = os.MkdirAll(filepath.Join(dir, "runs"), 0o700)
-	}
 	if err != nil {
 		return "", fmt.Errorf("folder for journals (--state): %w", err)
 	}

@@ -11,15 +11,16 @@ import (
 	"github.com/davit-project/davit/function/kube"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/file"
+	"github.com/davit-project/davit/template"
 	"github.com/davit-project/davit/template/kubedata"
 )
 
 // openers of the types of locations that functions reach from this process.
 var openers = map[string]location.Opener{"file": file.Open}
 
-// registry holds every function, to lint and to describe.
-func registry() (*function.Registry, error) {
-	return function.NewRegistry(builtin.All(builtin.Deps{})...)
+// registry holds every function, to lint, to describe, and to tell the permissions of: pods are in the namespace where a phase names none.
+func registry(namespace string) (*function.Registry, error) {
+	return function.NewRegistry(builtin.All(builtin.Deps{Kube: kube.Deps{Namespace: namespace}})...)
 }
 
 // binding is a cluster with all that functions, parameters and the engine need of it.
@@ -30,21 +31,27 @@ type binding interface {
 	cluster.Objects
 	cluster.PodLister
 	cluster.Sweeper
+	// settle waits until what was just started runs.
+	settle(ctx context.Context, subjects []template.ObjectReference, logger *slog.Logger)
 	close(ctx context.Context) error
 }
+
+var _ binding = (*local)(nil)
 
 // engineOn makes an engine whose functions work on a cluster.
 func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logger) (*engine.Engine, error) {
 	reg, err := function.NewRegistry(builtin.All(builtin.Deps{
-		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.flags.namespace},
+		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.namespace},
 		Open: openBucket,
 	})...)
 	if err != nil {
 		return nil, err
 	}
-	return engine.New(reg, kubedata.New(c, c), &engine.Options{
-		Observe: s.report.observe, Progress: s.report.progress, Logger: logger, Sweep: c, Unknown: unknown,
-	}), nil
+	opts := &engine.Options{Logger: logger, Unknown: unknown, Observe: s.report.observe, Progress: s.report.progress}
+	if s.local || s.sweeps {
+		opts.Sweep = c
+	}
+	return engine.New(reg, kubedata.New(c, c), opts), nil
 }
 
 // openBucket opens the bucket of a profile's JSON.

@@ -73,7 +73,7 @@ func (r *resolver) named(resource, root string, refs map[string]template.ObjectR
 	}
 	for _, name := range slices.Sorted(maps.Keys(open)) {
 		if _, ok := refs[name]; !ok {
-			r.unknown("which object .%s.%s is: the request names it", root, name)
+			r.unknown("reading .%s.%s: only the request names the object", root, name)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (r *resolver) profile() {
 		}
 		r.add(why, function.Rule{Namespace: ns, Resource: "secrets", Names: []string{ref.Name}, Verbs: []string{"get"}})
 	}
-	if len(r.opts.ProfileSecrets) == 0 {
+	if r.opts.ProfileSecrets == nil {
 		r.add(why, function.Rule{Namespace: namespace, Resource: "secrets", Verbs: []string{"get"}},
 			"any secret of the namespace: which one holds the profile's credential is not named")
 	}

@@ -32,7 +32,8 @@ import (
 type Options struct {
 	// Namespace of the subject, and of the profile, where the action does not name one. Default "default".
 	Namespace string
-	// ProfileSecrets are the secrets that the profile's credential refers to. Default: any secret in the profile's namespace, with a note.
+	// ProfileSecrets are the secrets that the profile's credential refers to; empty for a location that needs none. Default (nil): any secret in the
+	// profile's namespace, with a note.
 	ProfileSecrets []template.ObjectReference
 	// Kinds finds the resource of a kind, and tells whether its objects belong to namespaces. Default: the kinds of Kubernetes itself; others are
 	// guessed, with a note.

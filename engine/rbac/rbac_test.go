@@ -100,7 +100,7 @@ func TestParameters(t *testing.T) {
 				Secrets:    map[string]template.ObjectReference{"s": {Namespace: "x", Name: "one"}, "t": {Name: "two"}},
 				ConfigMaps: map[string]template.ObjectReference{"c": {Namespace: "x", Name: "one"}}},
 			want: lines("app:  namespaces [app] get (the subject)", "default:  secrets [two] get (.Secrets)", "x:  configmaps [one] get (.ConfigMaps)", "x:  secrets [one] get (.Secrets)",
-				`unknown: action "backup": which object .Secrets.u is: the request names it`),
+				`unknown: action "backup": reading .Secrets.u: only the request names the object`),
 		},
 		"a profile that is named": {
 			spec: blueprint.ActionSpec{Object: template.ObjectReference{Kind: "Namespace", Name: "app"}, Profile: &template.ObjectReference{Namespace: "x", Name: "prof"}},
