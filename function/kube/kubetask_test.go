@@ -47,6 +47,20 @@ func TestKubeTask(t *testing.T) {
 	require.Contains(t, rec.Log(), "msg=one pod="+pod.Name+" container=container")
 }
 
+// Network policies that were written for Kanister select pods by this label.
+func TestKubeTaskCreatedBy(t *testing.T) {
+	t.Parallel()
+	f := does("", "", nil)
+	call, _ := functiontest.NewCall("id")
+	for _, args := range []map[string]any{{}, {"podLabels": map[string]any{"createdBy": "kanister"}}} {
+		args["image"], args["command"] = "i", "c"
+		_, err := get(t, f.deps(), "KubeTask").Exec(t.Context(), call, args)
+		require.NoError(t, err)
+	}
+	require.Equal(t, "davit", f.pods[0].Labels["createdBy"])
+	require.Equal(t, "kanister", f.pods[1].Labels["createdBy"])
+}
+
 func TestKubeTaskNames(t *testing.T) {
 	t.Parallel()
 	f := does("", "", nil)

@@ -15,7 +15,7 @@ import (
 
 // podArgs are the arguments of all functions that create pods.
 type podArgs struct {
-	PodOverride    map[string]any    `arg:"podOverride,optional" doc:"PodSpec fragment that is merged over the pod as a strategic merge patch; the container is named container."`
+	PodOverride    map[string]any    `arg:"podOverride,optional" doc:"PodSpec fragment that is merged over the pod as a strategic merge patch; in it, container names the pod's container, or all of them where there are several and none is named itself."`
 	PodAnnotations map[string]string `arg:"podAnnotations,optional" doc:"Annotations of the pod; they win over those of the run."`
 	PodLabels      map[string]string `arg:"podLabels,optional" doc:"Labels of the pod; they win over those of the run and over createdBy, but not over the ones that identify the run."`
 }
