@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding/json"
 
-	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/template"
 )
 
@@ -49,8 +48,9 @@ func (v *vault) maskPreview(ph PreviewPhase) PreviewPhase {
 	rules := ph.Rules
 	ph.Rules = nil
 	for _, r := range rules {
-		ph.Rules = append(ph.Rules, function.Rule{Namespace: v.mask(r.Namespace), Group: v.mask(r.Group), Version: v.mask(r.Version), Kind: v.mask(r.Kind),
-			Resource: v.mask(r.Resource), Names: v.maskAll(r.Names), Verbs: v.maskAll(r.Verbs)})
+		r.Subject, r.Namespace, r.Group, r.Version = v.mask(r.Subject), v.mask(r.Namespace), v.mask(r.Group), v.mask(r.Version)
+		r.Kind, r.Resource, r.Names, r.Verbs = v.mask(r.Kind), v.mask(r.Resource), v.maskAll(r.Names), v.maskAll(r.Verbs)
+		ph.Rules = append(ph.Rules, r)
 	}
 	return ph
 }

@@ -128,7 +128,7 @@ func TestPreviewOfWhatCannotRunIsAnError(t *testing.T) {
 func makerFunctions(t *testing.T) *function.Registry {
 	reg, err := newWorld().registry(t).With(function.Define("Creator", "Creates.", func(context.Context, *function.Call, echoArgs) (struct{}, error) { return struct{}{}, nil },
 		&function.Options{Rules: func(args map[string]any) []function.Rule {
-			return []function.Rule{{Namespace: fmt.Sprint(args["value"]), Resource: "secrets", Verbs: []string{"create"}}}
+			return []function.Rule{{Subject: "PVC", Profile: true, Namespace: fmt.Sprint(args["value"]), Resource: "secrets", Verbs: []string{"create"}}}
 		}}))
 	require.NoError(t, err)
 	return reg
@@ -148,7 +148,7 @@ func TestPreviewLeavesOpenWhatAnEarlierPhaseMayMake(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{`action "backup", phase "two" (Echo): object c: config map "app/made": not found`}, p.Problems())
 	assert.Equal(t, []string{"objects.s", "args.value"}, p.Actions[0].Phases[1].Open)
-	assert.Equal(t, []function.Rule{{Namespace: "app", Resource: "secrets", Verbs: []string{"create"}}}, p.Actions[0].Phases[0].Rules)
+	assert.Equal(t, []function.Rule{{Subject: "PVC", Profile: true, Namespace: "app", Resource: "secrets", Verbs: []string{"create"}}}, p.Actions[0].Phases[0].Rules)
 }
 
 func TestPreviewHoldsNoSecret(t *testing.T) {
@@ -165,7 +165,7 @@ func TestPreviewHoldsNoSecret(t *testing.T) {
 		func(context.Context, *function.Call, freeArgs) (struct{}, error) { return struct{}{}, nil },
 		&function.Options{Rules: func(args map[string]any) []function.Rule {
 			v := fmt.Sprint(args["any"])
-			return []function.Rule{{Namespace: v, Group: v, Version: v, Kind: v, Resource: v, Names: []string{v}, Verbs: []string{v}}}
+			return []function.Rule{{Subject: v, Namespace: v, Group: v, Version: v, Kind: v, Resource: v, Names: []string{v}, Verbs: []string{v}}}
 		}}))
 	require.NoError(t, err)
 	for i, c := range append([]string{"canary-of-a-pod"}, canaries...) {

@@ -76,6 +76,8 @@ type Rule struct {
 	// Subject is the kind of workload, such as Deployment, that the action must be performed on for the rule to be needed; empty for a rule that is needed
 	// whatever the action is performed on.
 	Subject string
+	// Profile is true for a rule that only runs with a profile need.
+	Profile bool
 	// Namespace the rule is for; empty for objects that belong to no namespace. Where the arguments do not tell whether an object belongs to one, it is
 	// the namespace the object is in if it does.
 	Namespace string

@@ -182,11 +182,7 @@ func (s *session) openToRead(ctx context.Context, logger *slog.Logger) (reader, 
 	if err != nil {
 		return nil, nil, err
 	}
-	from, ok := any(k).(reader)
-	if !ok {
-		return nil, nil, errors.New("not built yet")
-	}
-	return from, &access{from: from, clients: k.clients, namespace: s.namespace, seen: map[permission]permission{}}, nil
+	return k, &access{from: k, clients: k.clients, namespace: s.namespace, seen: map[permission]permission{}}, nil
 }
 
 // denials are the permissions that the server refuses.

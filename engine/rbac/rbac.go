@@ -42,7 +42,7 @@ type Options struct {
 	Env *template.Env
 }
 
-// Need is one permission with what it is for. Its rule holds no template text, names a resource, and its Subject is empty.
+// Need is one permission with what it is for. Its rule holds no template text, names a resource, and its Subject and Profile are unset.
 type Need struct {
 	function.Rule
 	// For says what needs it: "the subject", "KubeExec".

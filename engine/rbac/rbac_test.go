@@ -226,6 +226,9 @@ func TestRules(t *testing.T) {
 			lines("x: apps statefulsets [] get (F)")},
 		"a subject that is not known": {one(function.Rule{Subject: "Deployment", Namespace: "x", Resource: "pods", Verbs: []string{"list"}}), blueprint.ActionSpec{},
 			lines("x:  pods [] list (F) # only for a subject of kind Deployment")},
+		"without a profile": {one(function.Rule{Profile: true, Namespace: "x", Resource: "secrets", Verbs: []string{"create"}}), blueprint.ActionSpec{}, ""},
+		"with a profile": {one(function.Rule{Profile: true, Namespace: "x", Resource: "secrets", Verbs: []string{"create"}}),
+			blueprint.ActionSpec{Profile: &template.ObjectReference{Namespace: "y", Name: "p"}}, lines("x:  secrets [] create (F)")},
 		"stars are refused": {[]function.Rule{{Namespace: "x", Resource: "*", Verbs: []string{"get"}}, {Namespace: "x", Resource: "pods", Verbs: []string{"*"}},
 			{Namespace: "x", Group: "*", Resource: "pods", Verbs: []string{"get"}}, {Namespace: "*", Resource: "pods", Verbs: []string{"get"}}}, blueprint.ActionSpec{},
 			lines(`unknown: action "backup": what F does: "*" is no resource`, `unknown: action "backup": what F does: "*" is no verb`,
@@ -233,7 +236,7 @@ func TestRules(t *testing.T) {
 		"names that are none": {one(function.Rule{Namespace: "x", Resource: "pods", Names: []string{"a/b\nc"}, Verbs: []string{"get"}}), blueprint.ActionSpec{},
 			lines(`unknown: action "backup": what F does: "a/b\nc" is no name of an object`)},
 	}
-	bp := parse(t, "  backup: {phases: [{func: LocationDelete, name: x, args: {artifact: a}}]}\n")
+	bp := parse(t, "  backup: {phases: [{func: KubeExec, name: x, args: {namespace: a, pod: a, command: [a]}}]}\n")
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.spec.Name = "backup"

@@ -185,6 +185,9 @@ func oneLine(s string) string {
 // rules adds the rules of a function: what their templates become where that is known, and else something wider with a note.
 func (r *resolver) rules(why string, rules []function.Rule) {
 	for _, rule := range rules {
+		if rule.Profile && r.spec.Profile == nil && !r.usesProfile() {
+			continue
+		}
 		if rule.Subject != "" && len(r.kinds) > 0 && !slices.Contains(r.kinds, canonical(rule.Subject)) {
 			continue
 		}
@@ -213,7 +216,7 @@ func (r *resolver) rules(why string, rules []function.Rule) {
 			}
 			names = append(names, text)
 		}
-		rule.Names, rule.Subject = names, ""
+		rule.Names, rule.Subject, rule.Profile = names, "", false
 		r.add(why, rule, notes...)
 	}
 }

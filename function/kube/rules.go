@@ -58,7 +58,7 @@ func (d Deps) podRules(args map[string]any) []function.Rule {
 		{Namespace: namespace, Resource: "pods", Verbs: []string{"create", "get", "list", "watch", "delete"}},
 		{Namespace: namespace, Resource: "pods/log", Verbs: []string{"get"}},
 		{Namespace: namespace, Resource: "events", Verbs: []string{"list"}},
-		{Namespace: namespace, Resource: "secrets", Verbs: []string{"create"}},
+		{Profile: true, Namespace: namespace, Resource: "secrets", Verbs: []string{"create"}},
 	}
 }
 
@@ -191,7 +191,7 @@ func createRules(spec, namespace string) []function.Rule {
 
 func equalTo(a function.Rule) func(function.Rule) bool {
 	return func(b function.Rule) bool {
-		return a.Subject == b.Subject && a.Namespace == b.Namespace && a.Group == b.Group && a.Version == b.Version && a.Kind == b.Kind &&
+		return a.Subject == b.Subject && a.Profile == b.Profile && a.Namespace == b.Namespace && a.Group == b.Group && a.Version == b.Version && a.Kind == b.Kind &&
 			a.Resource == b.Resource && slices.Equal(a.Names, b.Names) && slices.Equal(a.Verbs, b.Verbs)
 	}
 }

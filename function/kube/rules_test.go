@@ -16,7 +16,7 @@ func pods(namespace string, more ...function.Rule) []function.Rule {
 		{Namespace: namespace, Resource: "pods", Verbs: podVerbs},
 		{Namespace: namespace, Resource: "pods/log", Verbs: []string{"get"}},
 		{Namespace: namespace, Resource: "events", Verbs: []string{"list"}},
-		{Namespace: namespace, Resource: "secrets", Verbs: []string{"create"}},
+		{Profile: true, Namespace: namespace, Resource: "secrets", Verbs: []string{"create"}},
 	}, more...)
 }
 
