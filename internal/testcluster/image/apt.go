@@ -44,7 +44,7 @@ func (c *cache) fetch(ctx context.Context, spec Spec) ([]deb, error) {
 }
 
 func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
-	args, err := c.aptArgs(spec)
+	args, err := c.aptArgs(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +71,19 @@ func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
 }
 
 // aptArgs is an installation into a system of which nothing is there but what is left out.
-func (c *cache) aptArgs(spec Spec) ([]string, error) {
+func (c *cache) aptArgs(ctx context.Context, spec Spec) ([]string, error) {
+	arch, err := run(ctx, "dpkg", "--print-architecture")
+	if err != nil {
+		return nil, err
+	}
 	var status strings.Builder
 	for _, name := range slices.Concat(scriptOnly, spec.Without) {
 		if slices.Contains(spec.Packages, name) {
 			continue
 		}
-		// A version that is newer than any other and an architecture that suits all.
-		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 9999:1\nArchitecture: all\nMulti-Arch: foreign\n"+
-			"Maintainer: none\nDescription: left out\n\n", name)
+		// Newer than any other, and good for dependencies on name:any too.
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 9999:1\nArchitecture: %s\nMulti-Arch: allowed\n"+
+			"Maintainer: none\nDescription: left out\n\n", name, bytes.TrimSpace(arch))
 	}
 	state := filepath.Join(c.dir, "state")
 	if err := errors.Join(os.MkdirAll(state, 0o700), os.MkdirAll(filepath.Join(c.dir, "none", "partial"), 0o700)); err != nil {
@@ -180,7 +184,7 @@ func run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return nil, fmt.Errorf("%s: %w: %s", name, err, tail(exit.Stderr))
+		return nil, fmt.Errorf("%s: %w: %s; %s", name, err, tail(exit.Stderr), tail(out))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: images need a Debian, or one of its kin", name, err)

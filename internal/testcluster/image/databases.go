@@ -42,7 +42,8 @@ func Postgres(davit string) Spec {
 func MariaDB(davit string) Spec {
 	return Spec{
 		Name:     MariaDBImage,
-		Packages: []string{"bash", "coreutils", "grep", "libc-bin", "mariadb-client-core", "mariadb-server-core", "sed"},
+		Packages: []string{"bash", "coreutils", "grep", "libc-bin", "mariadb-client", "mariadb-server-core", "sed"},
+		Without:  []string{"libconfig-inifiles-perl", "perl"},
 		Files: append(agent(davit),
 			File{Path: "/usr/local/bin/start", Data: startMariaDB, Mode: 0o755},
 			File{Path: "/etc/passwd", Data: passwd("mysql", "/var/lib/mysql")},
