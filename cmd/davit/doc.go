@@ -1,6 +1,8 @@
 // Davit runs and checks blueprints from the command line, and is the agent inside pods.
 //
 //	davit run        run an action of a blueprint, or resume a run
+//	davit plan       say what a run would do, and whether it may, without doing it
+//	davit rbac       print the Kubernetes roles that running a blueprint needs
 //	davit lint       check blueprints without a cluster
 //	davit functions  list the functions that phases can call, or describe one
 //	davit schema     print the JSON Schema of blueprints
@@ -11,8 +13,8 @@
 // # Exit codes
 //
 //	0    done: the run is complete, the blueprint has no errors
-//	1    the run failed; the blueprint has errors
-//	2    wrong usage, or input that cannot be read: nothing was touched
+//	1    the run failed; the blueprint has errors; the plan has problems
+//	2    wrong usage, input that cannot be read, or a cluster that cannot be reached: nothing was touched
 //	3    the run was cancelled: its deferred phase ran, it has ended
 //	130  a run was left at once by a second interrupt: it can be resumed
 //
@@ -32,6 +34,12 @@
 //	cancel-asked    error
 //	action-ended    action, state, artifacts, error
 //	run-ended       state (complete, failed, cancelled), left: the names of what could not be removed
+//
+// # Where a run is
+//
+// On the Kubernetes cluster that --kubeconfig, KUBECONFIG or ~/.kube/config names, by the rules of kubectl, or on that of the pod that davit runs in; with
+// --local, on this machine. The journal keeps the address of the API server and the namespace of pods: a run goes on where it was begun, with a warning
+// where the address has changed.
 //
 // # Files
 //

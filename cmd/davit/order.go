@@ -179,12 +179,17 @@ func (s *session) documents() ([]*blueprint.Blueprint, []*blueprint.ActionSet, e
 		} else if len(file.Blueprints) == 0 {
 			errs = append(errs, fmt.Errorf("%q holds no blueprint", name))
 		}
-		for _, bp := range file.Blueprints {
-			if bp.Name == "" {
-				bp.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-			}
-			blueprints = append(blueprints, bp)
-		}
+		blueprints = append(blueprints, named(file, name)...)
 	}
 	return blueprints, sets, errors.Join(errs...)
+}
+
+// named returns the blueprints of a file; one without a name has the file's.
+func named(file *blueprint.File, name string) []*blueprint.Blueprint {
+	for _, bp := range file.Blueprints {
+		if bp.Name == "" {
+			bp.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+		}
+	}
+	return file.Blueprints
 }

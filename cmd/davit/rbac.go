@@ -96,9 +96,23 @@ func (p *program) rbac(f *rbacFlags, files []string) error {
 
 // readBlueprints reads files that hold blueprints.
 func (p *program) readBlueprints(files []string) ([]*blueprint.Blueprint, error) {
-	s := &session{program: p, flags: &runFlags{blueprints: files}}
-	blueprints, _, err := s.documents()
-	return blueprints, err
+	var all []*blueprint.Blueprint
+	var errs []error
+	for _, name := range files {
+		file, err := p.parseFile("a blueprint", name)
+		if err == nil {
+			err = file.Err()
+		}
+		if err == nil && len(file.Blueprints) == 0 {
+			err = fmt.Errorf("%q holds no blueprint", name)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, named(file, name)...)
+	}
+	return all, errors.Join(errs...)
 }
 
 // needs is what the actions that the flags name need, each on every object.

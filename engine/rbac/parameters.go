@@ -142,7 +142,7 @@ func (r *resolver) profile() {
 
 // object adds a secret or config map of a phase. Any other kind is not read.
 func (r *resolver) object(ref template.ObjectReference) {
-	resource := ""
+	var resource string
 	switch {
 	case strings.EqualFold(ref.Kind, "secret"), strings.EqualFold(ref.Resource, "secrets"):
 		resource = "secrets"

@@ -176,8 +176,8 @@ func TestObjectsOfPhases(t *testing.T) {
 		return strings.Join(kept, "")
 	}
 	assert.Equal(t, lines(
-		"app:  configmaps,secrets [] get (objects of phases) # any name: {{ .Options.cm }} is not known yet # any name: {{ .StatefulSet.Name }}-pw is not known yet"+
-			" # in the subject's namespace, if {{ .Options.ns }} is that",
+		"app:  configmaps [] get (objects of phases) # any name: {{ .Options.cm }} is not known yet # in the subject's namespace, if {{ .Options.ns }} is that",
+		"app:  secrets [] get (objects of phases) # any name: {{ .StatefulSet.Name }}-pw is not known yet",
 		"other:  secrets [lit] get (objects of phases)"), get(blueprint.ActionSpec{}))
 	assert.Equal(t, lines(
 		"app:  secrets [db-pw] get (objects of phases)",

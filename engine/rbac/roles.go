@@ -103,7 +103,7 @@ func (g grants) add(o object, n Need) {
 	}
 }
 
-// rules merges what shares its verbs: names of one resource first, then resources that are not restricted to names.
+// rules merges what shares its verbs: the names of one resource, and resources that are not restricted to names and of which there is nothing to note.
 func (g grants) rules() []Rule {
 	g.cover()
 	merged := map[string]*Rule{}
@@ -113,8 +113,12 @@ func (g grants) rules() []Rule {
 			continue
 		}
 		verbs := slices.SortedFunc(maps.Keys(g[o]), compareVerbs)
+		told := newAbout()
+		for _, a := range g[o] {
+			told.add(a)
+		}
 		key := o.group + "\x00" + strings.Join(verbs, ",")
-		if o.name != "" {
+		if o.name != "" || len(told.notes) > 0 {
 			key += "\x00" + o.resource
 		}
 		rule := merged[key]
@@ -128,9 +132,7 @@ func (g grants) rules() []Rule {
 		if o.name != "" {
 			rule.Names = append(rule.Names, o.name)
 		}
-		for _, a := range g[o] {
-			tell[rule].add(a)
-		}
+		tell[rule].add(told)
 	}
 	var rules []Rule
 	for rule, a := range tell {
