@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -62,6 +63,8 @@ type access struct {
 // check fills in the permissions of an action and of its phases.
 func (a *access) check(ctx context.Context, action *plannedAction, bp *blueprint.Blueprint, spec blueprint.ActionSpec) error {
 	opts := &rbac.Options{Namespace: a.namespace, Kinds: a.resource}
+	bp = rendered(bp, spec.Name, action)
+	spec.Options, spec.Artifacts = nil, nil // may hold secrets, and what they become is in the preview, masked
 	if spec.Profile != nil {
 		opts.ProfileSecrets = a.profileSecrets(ctx, *spec.Profile)
 	}
@@ -92,6 +95,25 @@ func (a *access) check(ctx context.Context, action *plannedAction, bp *blueprint
 		}
 	}
 	return nil
+}
+
+// rendered is a copy of the blueprint in which the phases of one action have the references of the preview.
+func rendered(bp *blueprint.Blueprint, name string, shown *plannedAction) *blueprint.Blueprint {
+	out, action := *bp, *bp.Actions[name]
+	out.Actions = maps.Clone(bp.Actions)
+	out.Actions[name] = &action
+	action.Phases = slices.Clone(action.Phases)
+	for i := range shown.Phases {
+		ph := &shown.Phases[i]
+		at := &action.DeferPhase
+		if !ph.Deferred {
+			at = &action.Phases[i]
+		}
+		src := **at
+		src.Objects = ph.Objects
+		*at = &src
+	}
+	return &out
 }
 
 // review asks for every verb of every need.

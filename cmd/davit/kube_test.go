@@ -214,6 +214,30 @@ func reviewer(t *testing.T, asked *[]string) kubecluster.Clients {
 	return clients
 }
 
+func TestPermissionsOfAPlanHoldNoSecret(t *testing.T) {
+	var asked []string
+	a := &access{clients: reviewer(t, &asked), namespace: "shop", seen: map[permission]permission{}}
+	bp := blueprint.Parse("bp.yaml", []byte(`
+apiVersion: cr.kanister.io/v1alpha1
+kind: Blueprint
+metadata: {name: bp}
+actions:
+  backup:
+    phases: [{func: KubeExec, name: one, objects: {o: {kind: ConfigMap, name: "{{ .Options.o }}", namespace: shop}}, args: {namespace: shop, pod: p, command: [x]}}]
+    deferPhase: {func: KubeExec, objects: {o: {kind: ConfigMap, name: "{{ .Options.o }}", namespace: shop}}, args: {namespace: shop, pod: p, command: [x]}}
+`)).Blueprints[0]
+	masked := map[string]template.ObjectReference{"o": {Kind: "ConfigMap", Name: "[masked]", Namespace: "shop"}}
+	rule := function.Rule{Namespace: "{{ .Options.o }}", Resource: "pods", Verbs: []string{"get"}}
+	action := &plannedAction{Phases: []plannedPhase{
+		{PreviewPhase: engine.PreviewPhase{Func: "KubeExec", Objects: masked, Rules: []function.Rule{rule}}},
+		{PreviewPhase: engine.PreviewPhase{Func: "KubeExec", Objects: masked, Deferred: true}},
+	}}
+	require.NoError(t, a.check(t.Context(), action, bp, blueprint.ActionSpec{Name: "backup", Blueprint: "bp", Options: map[string]string{"o": "canary"},
+		Object: template.ObjectReference{Kind: "Namespace", Name: "shop"}}))
+	assert.Equal(t, []string{"get /configmaps/ shop/[masked]", "get /namespaces/ shop/shop", "get /pods/ shop/"}, asked)
+	assert.Equal(t, []string{"in the subject's namespace, if {{ .Options.o }} is that"}, action.Phases[0].Unknown)
+}
+
 func TestReviewOfPermissions(t *testing.T) {
 	var asked []string
 	a := &access{clients: reviewer(t, &asked), namespace: "shop", seen: map[permission]permission{}}

@@ -20,7 +20,8 @@ import (
 func davit(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	p := &program{args: append([]string{"davit"}, args...), getenv: func(string) string { return "" }, stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
+	p := &program{args: append([]string{"davit"}, args...), getenv: func(string) string { return "" }, stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
+		interrupts: func() (<-chan os.Signal, func()) { return nil, func() {} }}
 	code = p.main(t.Context())
 	return code, out.String(), errs.String()
 }
