@@ -11,9 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/cluster"
@@ -58,15 +60,28 @@ func (p pod) processes() []string {
 
 var errEnough = errors.New("enough")
 
+// unending are commands that do not end by themselves. They say so when they have begun.
+var unending = map[string]string{
+	"silent":         "echo begun >&2; sleep 1000",
+	"closed":         "exec >&-; echo begun >&2; sleep 1000",
+	"endless output": "echo begun >&2; cat /dev/zero",
+	"stubborn":       "trap '' TERM; echo begun >&2; cat; while :; do sleep 1; done",
+	"content":        "trap 'exit 0' TERM; echo begun >&2; while :; do sleep 0.1; done",
+	"with children":  "sleep 1000 & sleep 1000 | sleep 1000 & echo begun >&2; wait",
+}
+
+// together runs the cases at the same time: most of them wait for a command to be killed.
+func together[K comparable, V any](cases map[K]V, f func(K, V)) {
+	var all sync.WaitGroup
+	for k, v := range cases {
+		all.Go(func() { f(k, v) })
+	}
+	all.Wait()
+}
+
 func TestCancel(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		for name, text := range map[string]string{
-			"silent":         "echo begun >&2; sleep 1000",
-			"closed":         "exec >&-; echo begun >&2; sleep 1000",
-			"endless output": "echo begun >&2; cat /dev/zero",
-			"stubborn":       "trap '' TERM; echo begun >&2; cat; while :; do sleep 1; done",
-			"with children":  "sleep 1000 & sleep 1000 | sleep 1000 & echo begun >&2; wait",
-		} {
+		together(unending, func(name, text string) {
 			for _, way := range []string{"read", "write"} {
 				ctx, cancel := context.WithCancelCause(soon(t))
 				cmd := script(text)
@@ -78,9 +93,9 @@ func TestCancel(t *testing.T) {
 					cmd.Stdin = zeros{}
 					_, err = execstream.Write(ctx, p, cmd, opts)
 				}
-				require.ErrorIs(t, err, errEnough, "%s %s", name, way)
+				assert.ErrorIs(t, err, errEnough, "%s %s", name, way)
 			}
-		}
+		})
 		p.idle(t)
 	})
 }
@@ -104,24 +119,18 @@ func (d *deserting) Exec(ctx context.Context, cmd cluster.Command) error {
 
 func TestHostGoesAway(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		for name, text := range map[string]string{
-			"silent":         "echo begun >&2; sleep 1000",
-			"closed":         "exec >&-; echo begun >&2; sleep 1000",
-			"endless output": "echo begun >&2; cat /dev/zero",
-			"stubborn":       "trap '' TERM; echo begun >&2; cat; while :; do sleep 1; done",
-			"with children":  "sleep 1000 & sleep 1000 | sleep 1000 & echo begun >&2; wait",
-		} {
+		together(unending, func(name, text string) {
 			d := &deserting{Executor: p}
 			_, err := readAll(t, d, script(text), opts)
-			require.ErrorIs(t, err, execstream.ErrTruncated, name)
-			require.Error(t, d.exit, "the far end's exit code")
+			assert.ErrorIs(t, err, execstream.ErrTruncated, name)
+			assert.Error(t, d.exit, "the far end's exit code")
 
 			never, w := io.Pipe() // nothing is sent: most of these commands would not take it
 			_, err = writeAll(t, d, script(text), never, opts)
-			require.ErrorIs(t, err, execstream.ErrTruncated, name)
-			require.Error(t, d.exit, "the far end's exit code")
+			assert.ErrorIs(t, err, execstream.ErrTruncated, name)
+			assert.Error(t, d.exit, "the far end's exit code")
 			_ = w.Close()
-		}
+		})
 		p.idle(t)
 	})
 }
@@ -129,16 +138,19 @@ func TestHostGoesAway(t *testing.T) {
 // The command that was given a part of its input is ended before it could take that for the whole.
 func TestCommandNeverSeesAFalseEnd(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		for _, size := range []int{0, 5, 70_000, 1<<20 - 1, 1 << 20, 3 << 20} {
+		sizes := map[int]string{0: "a", 5: "b", 70_000: "c", 1<<20 - 1: "d", 1 << 20: "e", 3 << 20: "f"}
+		together(sizes, func(size int, file string) {
 			never, w := io.Pipe()
 			d := &deserting{Executor: p}
-			cmd := script("trap '' TERM; echo begun >&2; cat >part; : >whole")
+			cmd := script("trap '' TERM; echo begun >&2; cat >part.$1; : >whole.$1", file)
 			_, err := writeAll(t, d, cmd, io.MultiReader(bytes.NewReader(random(size)), never), opts)
-			require.ErrorIs(t, err, execstream.ErrTruncated)
-			p.idle(t)
-			require.NoFileExists(t, filepath.Join(p.dir, "whole"))
+			assert.ErrorIs(t, err, execstream.ErrTruncated)
 			_ = w.Close()
-		}
+		})
+		p.idle(t)
+		whole, err := filepath.Glob(filepath.Join(p.dir, "whole.*"))
+		require.NoError(t, err)
+		require.Empty(t, whole, "the command saw an end of its input")
 	})
 }
 

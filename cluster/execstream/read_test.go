@@ -4,9 +4,7 @@ package execstream_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,8 +17,6 @@ import (
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/cluster/execstream"
 )
-
-func sumOf(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
 func TestReadEveryByte(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
@@ -167,6 +163,11 @@ func TestReadIntoAWriterThatFails(t *testing.T) {
 		cmd.Stdout = short{}
 		_, err = execstream.Read(soon(t), p, cmd, opts)
 		require.ErrorIs(t, err, io.ErrShortWrite)
+
+		cmd = script("trap 'exit 0' TERM; echo a part; echo begun >&2; while :; do sleep 0.1; done")
+		cmd.Stderr = &full{}
+		_, err = execstream.Read(soon(t), p, cmd, opts)
+		require.ErrorIs(t, err, errFull, "the command was ended for it, and says that all is well")
 		p.idle(t)
 	})
 }

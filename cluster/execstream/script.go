@@ -44,13 +44,14 @@ wait "$watch"
 const writeScript = `nonce=$1
 shift
 exec 4>&1 7<&0 </dev/null
-trap '' TERM
 ` + endFunc + `if ! dd count=0 iflag=fullblock 2>/dev/null; then
 echo "$nonce tool=1"
 cat <&7 >/dev/null
 exit 1
 fi
+trap '' TERM
 {
+exec <&7 2>/dev/null 4>&- 7<&-
 trap end TERM
 all=
 while IFS= read -r size; do
@@ -64,7 +65,7 @@ done
 exec >/dev/null
 IFS= read -r ack
 [ "$ack" = "$nonce" ] || end
-} <&7 2>/dev/null 4>&- 7<&- | {
+} | {
 exec 7<&-
 report=$({ {
 { tee /dev/fd/5 3>&- 4>&-; echo "tool=$?" >&3; } |

@@ -97,17 +97,24 @@ type call struct {
 	timer  *time.Timer
 }
 
-func run(callers context.Context, e cluster.Executor, cmd cluster.Command, d direction, opts *Options) (Result, error) {
+func run(ctx context.Context, e cluster.Executor, cmd cluster.Command, d direction, opts *Options) (Result, error) {
 	c := &call{place: place(cmd), judge: d.judge}
 	if len(cmd.Args) == 0 {
 		return Result{}, fmt.Errorf("%w: %s: no command", cluster.ErrInvalid, c.place)
 	}
-	ctx, end := context.WithCancelCause(callers)
-	c.end = end
-	defer end(nil)
+	ctx, c.end = context.WithCancelCause(ctx)
+	defer c.end(nil)
 	nonce := rand.Text()
 	c.feed = newFeed(cmd.Stdin, nonce, c.end)
-	c.sink = newSink(d.to, nonce, c.arrived)
+	c.sink = newSink(d.to, nonce, func(t trailer, got Result) error {
+		if ctx.Err() != nil { // the command may have ended well because it was asked to end
+			return context.Cause(ctx)
+		}
+		return c.arrived(t, got)
+	})
+	if cmd.Stderr != nil {
+		cmd.Stderr = ending{cmd.Stderr, c.end}
+	}
 	args := []string{"sh", "-c", d.script, "davit", nonce}
 	if opts != nil && opts.Agent != "" {
 		args = []string{opts.Agent, "stream", d.agent, nonce, "--"}
@@ -117,10 +124,10 @@ func run(callers context.Context, e cluster.Executor, cmd cluster.Command, d dir
 		Args: append(args, cmd.Args...), Stdin: c.feed, Stdout: c.sink, Stderr: cmd.Stderr,
 	})
 	c.feed.stop()
-	return c.outcome(callers, err)
+	return c.outcome(err)
 }
 
-// arrived is called with the trailer, once, while the exec goes on.
+// arrived is called with the trailer, once, while the exec goes on and nobody has ended it.
 func (c *call) arrived(t trailer, got Result) error {
 	if err := c.judge(c, t, got); err != nil {
 		return err
@@ -176,7 +183,7 @@ var errUnable = fmt.Errorf("%w: the stream cannot be verified: the container nee
 	cluster.ErrInvalid)
 
 // outcome makes the result of what the exec returned. A good trailer decides alone: what the exec says after it is about the way home.
-func (c *call) outcome(ctx context.Context, err error) (Result, error) {
+func (c *call) outcome(err error) (Result, error) {
 	judged, bytes, failure := c.sink.close()
 	if judged && failure == nil {
 		c.timer.Stop()
@@ -187,8 +194,6 @@ func (c *call) outcome(ctx context.Context, err error) (Result, error) {
 	switch exit, exited := errors.AsType[*cluster.ExitError](err); {
 	case judged && failure == nil && c.code == 0:
 		return c.result, nil
-	case ctx.Err() != nil: // a code may be that of the command's end by it
-		return Result{}, fmt.Errorf("%s: stream ended after %d bytes: %w", c.place, bytes, context.Cause(ctx))
 	case judged && failure == nil, errors.Is(failure, errEarly):
 		return c.result, &cluster.ExitError{What: c.place, Code: c.code}
 	case failure != nil:
@@ -218,4 +223,19 @@ type refuse struct{}
 
 func (refuse) Write(p []byte) (int, error) {
 	return 0, fmt.Errorf("the far end sent %d bytes that are no trailer: %w", len(p), ErrCorrupt)
+}
+
+// ending is a writer whose failure ends the call.
+type ending struct {
+	w   io.Writer
+	end context.CancelCauseFunc
+}
+
+func (e ending) Write(p []byte) (int, error) {
+	n, err := e.w.Write(p)
+	if err != nil {
+		err = fmt.Errorf("write the standard error of the command: %w", err)
+		e.end(err)
+	}
+	return n, err
 }

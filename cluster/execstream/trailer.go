@@ -56,11 +56,11 @@ func (t *trailer) set(key, value string) error {
 	}
 	switch key {
 	case "code":
-		t.code = int(min(n, 255))
+		t.code = exitCode(n)
 	case "length":
 		t.length = int64(n) //nolint:gosec // 63 bits
 	case "tool":
-		t.tool = max(t.tool, int(min(n, 255)))
+		t.tool = max(t.tool, exitCode(n))
 	case "rest":
 		t.rest = n != 0
 	case "damaged":
@@ -69,4 +69,12 @@ func (t *trailer) set(key, value string) error {
 		return strconv.ErrSyntax
 	}
 	return nil
+}
+
+// exitCode is what a shell's $? is worth: some have 256 or 384 and more for a signal.
+func exitCode(n uint64) int {
+	if n > 255 {
+		return 128 | int(n&127) //nolint:gosec // 7 bits
+	}
+	return int(n) //nolint:gosec // 8 bits
 }

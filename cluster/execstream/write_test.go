@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/cluster"
@@ -69,49 +70,41 @@ func TestWritePassesOnWhatTheCommandPrints(t *testing.T) {
 func TestWriteTellsTheExitCode(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
 		endless := func() io.Reader { return zeros{} }
-		for name, tc := range map[string]struct {
+		type row struct {
 			cmd  cluster.Command
 			in   io.Reader
 			code int
-		}{
+		}
+		together(map[string]row{
 			"after the input":   {script("cat >/dev/null; exit 3"), bytes.NewReader(random(3 << 20)), 3},
 			"without it":        {script("exit 4"), bytes.NewReader(random(100)), 4},
 			"long before":       {script("head -c 10 >/dev/null; exit 5"), endless(), 5},
 			"not found":         {command("nosuchprogram"), endless(), 127},
 			"ended by a signal": {script("kill -9 $$"), endless(), 137},
-		} {
+		}, func(name string, tc row) {
 			_, err := writeAll(t, p, tc.cmd, tc.in, opts)
-			var exit *cluster.ExitError
-			require.ErrorAs(t, err, &exit, name)
-			require.Equal(t, cluster.ExitError{What: "pod app/db, container server", Code: tc.code}, *exit, name)
-			require.NotErrorIs(t, err, execstream.ErrTruncated)
-		}
+			want := &cluster.ExitError{What: "pod app/db, container server", Code: tc.code}
+			assert.Equal(t, want, err, name)
+		})
 		p.idle(t)
 	})
 }
 
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
-
 func TestWriteToACommandThatLeavesInput(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		for name, in := range map[string]io.Reader{
+		together(map[string]io.Reader{
 			"a byte too much": strings.NewReader("0123456789a"),
 			"endless":         zeros{},
 			"all of it":       strings.NewReader("0123456789"),
-		} {
+		}, func(name string, in io.Reader) {
 			_, err := writeAll(t, p, command("dd", "of=/dev/null", "bs=1", "count=10"), in, opts)
 			if name == "all of it" {
-				require.NoError(t, err)
-				continue
+				assert.NoError(t, err)
+				return
 			}
-			require.ErrorIs(t, err, execstream.ErrTruncated, name)
-			require.ErrorContains(t, err, "ended with code 0 before it had read its input")
-		}
+			assert.ErrorIs(t, err, execstream.ErrTruncated, name)
+			assert.ErrorContains(t, err, "ended with code 0 before it had read its input")
+		})
 		p.idle(t)
 	})
 }
@@ -121,12 +114,15 @@ var errSource = errors.New("the dump failed")
 // A source that fails, also in the disguise of an early end, never looks like its end to the command.
 func TestWriteFromAReaderThatFails(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		for _, failure := range []error{errSource, io.ErrUnexpectedEOF, errors.Join(io.EOF)} {
+		failures := map[string]error{"a": errSource, "b": io.ErrUnexpectedEOF, "c": errors.Join(io.EOF)}
+		together(failures, func(file string, failure error) {
 			in := io.MultiReader(bytes.NewReader(random(3<<20+5)), iotest.ErrReader(failure))
-			_, err := writeAll(t, p, script("trap '' TERM; cat >part; : >whole"), in, opts)
-			require.ErrorIs(t, err, failure)
-			p.idle(t)
-			require.NoFileExists(t, filepath.Join(p.dir, "whole"), "the command saw an end of its input")
-		}
+			_, err := writeAll(t, p, script("trap '' TERM; cat >part.$1; : >whole.$1", file), in, opts)
+			assert.ErrorIs(t, err, failure)
+		})
+		p.idle(t)
+		whole, err := filepath.Glob(filepath.Join(p.dir, "whole.*"))
+		require.NoError(t, err)
+		require.Empty(t, whole, "the command saw an end of its input")
 	})
 }
