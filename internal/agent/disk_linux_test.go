@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/davit-project/davit/cluster"
 )
 
 // smallDisk mounts a file system of 1 MiB; ok is false where this user may not.
@@ -98,4 +100,20 @@ func TestReadOnlyFolder(t *testing.T) {
 		require.Equal(t, before, tree(t, dir))
 	}
 	require.Equal(t, result{out: "old"}, call(t, nil, nil, "location", "pull", "-p", p, "-s", "a", "-"))
+}
+
+// An output for whose result the disk has no room is printed, and the file has no part of it.
+func TestResultsOnAFullDisk(t *testing.T) {
+	dir, mounted := smallDisk(t)
+	path := filepath.Join(dir, "results")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	want := result{out: outputLine("key", "canary")}
+	kept := outputLine("key", "canary")
+	if mounted {
+		require.ErrorIs(t, os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 2<<20), 0o600), unix.ENOSPC)
+		want.err = "the output key is not in the file of DAVIT_RESULTS_FILE: write " + path + ": no space left on device\n"
+		kept = ""
+	}
+	require.Equal(t, want, call(t, map[string]string{cluster.ResultsEnv: path}, nil, "output", "key", "canary"))
+	require.Equal(t, kept, content(t, path))
 }
