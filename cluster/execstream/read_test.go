@@ -75,12 +75,31 @@ func TestReadTellsTheExitCode(t *testing.T) {
 			got, err := readAll(t, p, tc.cmd, opts)
 			var exit *cluster.ExitError
 			require.ErrorAs(t, err, &exit, "%v", tc.cmd.Args)
-			require.Equal(t, cluster.ExitError{What: "pod app/db, container server", Code: tc.code}, *exit)
+			require.Equal(t, "pod app/db, container server", exit.What)
+			require.Equal(t, tc.code, exit.Code)
+			require.Equal(t, strings.TrimSuffix(got.errs, "\n"), exit.Tail)
 			require.Equal(t, tc.out, got.out)
 			require.Equal(t, execstream.Result{Bytes: int64(len(tc.out)), SHA256: sumOf([]byte(tc.out))}, got.Result, "it was verified all the same")
 			require.Contains(t, got.errs, tc.errs)
 		}
 	})
+}
+
+func TestTailOfAnError(t *testing.T) {
+	p := newPod(t)
+	got, err := readAll(t, p, script("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done >&2; exit 3"), nil)
+	var exit *cluster.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Len(t, strings.Split(got.errs, "\n"), 2001)
+	require.LessOrEqual(t, len(exit.Tail), 4096)
+	require.Greater(t, len(exit.Tail), 4000)
+	require.True(t, strings.HasPrefix(exit.Tail, "line "), "whole lines")
+	require.True(t, strings.HasSuffix(exit.Tail, "\nline 1999"))
+
+	cmd := script("head -c 10000 /dev/zero | tr '\\0' x >&2; printf '\\377' >&2; exit 3")
+	_, err = execstream.Read(soon(t), p, cmd, nil)
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, strings.Repeat("x", 4095)+"\uFFFD", exit.Tail, "without a line's end, and with nobody to write to")
 }
 
 // The command sees what it sees in a plain exec.

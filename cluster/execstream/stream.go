@@ -41,7 +41,8 @@ type Result struct {
 // the command has ended and nobody holds its output open any more. An empty output is no error.
 //
 // A code other than zero is a *cluster.ExitError; the result is then still that of the whole output. After any other error what
-// cmd.Stdout was given is worth nothing. cmd.Stderr gets the command's standard error as it comes. cmd.Stdin must be nil: the command
+// cmd.Stdout was given is worth nothing. cmd.Stderr gets the command's standard error as it comes; the
+// end of it is the Tail of the *cluster.ExitError. cmd.Stdin must be nil: the command
 // reads end of file at once.
 //
 // When ctx ends first, the command is ended and ctx's cause is returned. Read waits as long as the command runs, and also
@@ -89,6 +90,7 @@ type call struct {
 	place string
 	feed  *feed
 	sink  *sink
+	errs  *stderr
 	end   context.CancelCauseFunc
 	judge func(c *call, t trailer, got Result) error
 	// result and code are set once the trailer has been found good.
@@ -112,16 +114,14 @@ func run(ctx context.Context, e cluster.Executor, cmd cluster.Command, d directi
 		}
 		return c.arrived(t, got)
 	})
-	if cmd.Stderr != nil {
-		cmd.Stderr = ending{cmd.Stderr, c.end}
-	}
+	c.errs = &stderr{to: cmd.Stderr, end: c.end}
 	args := []string{"sh", "-c", d.script, "davit", nonce}
 	if opts != nil && opts.Agent != "" {
 		args = []string{opts.Agent, "stream", d.agent, nonce, "--"}
 	}
 	err := e.Exec(ctx, cluster.Command{
 		Namespace: cmd.Namespace, Pod: cmd.Pod, Container: cmd.Container,
-		Args: append(args, cmd.Args...), Stdin: c.feed, Stdout: c.sink, Stderr: cmd.Stderr,
+		Args: append(args, cmd.Args...), Stdin: c.feed, Stdout: c.sink, Stderr: c.errs,
 	})
 	c.feed.stop()
 	return c.outcome(err)
@@ -195,7 +195,7 @@ func (c *call) outcome(err error) (Result, error) {
 	case judged && failure == nil && c.code == 0:
 		return c.result, nil
 	case judged && failure == nil, errors.Is(failure, errEarly):
-		return c.result, &cluster.ExitError{What: c.place, Code: c.code}
+		return c.result, &cluster.ExitError{What: c.place, Code: c.code, Tail: c.errs.tail()}
 	case failure != nil:
 		return Result{}, fmt.Errorf("%s: %w", c.place, failure)
 	case exited && (exit.Code == 126 || exit.Code == 127) && bytes == 0: // POSIX: not executable, not found
@@ -223,19 +223,4 @@ type refuse struct{}
 
 func (refuse) Write(p []byte) (int, error) {
 	return 0, fmt.Errorf("the far end sent %d bytes that are no trailer: %w", len(p), ErrCorrupt)
-}
-
-// ending is a writer whose failure ends the call.
-type ending struct {
-	w   io.Writer
-	end context.CancelCauseFunc
-}
-
-func (e ending) Write(p []byte) (int, error) {
-	n, err := e.w.Write(p)
-	if err != nil {
-		err = fmt.Errorf("write the standard error of the command: %w", err)
-		e.end(err)
-	}
-	return n, err
 }

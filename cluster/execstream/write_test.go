@@ -83,8 +83,11 @@ func TestWriteTellsTheExitCode(t *testing.T) {
 			"ended by a signal": {script("kill -9 $$"), endless(), 137},
 		}, func(name string, tc row) {
 			_, err := writeAll(t, p, tc.cmd, tc.in, opts)
-			want := &cluster.ExitError{What: "pod app/db, container server", Code: tc.code}
-			assert.Equal(t, want, err, name)
+			var exit *cluster.ExitError
+			if assert.ErrorAs(t, err, &exit, name) {
+				assert.Equal(t, "pod app/db, container server", exit.What)
+				assert.Equal(t, tc.code, exit.Code, name)
+			}
 		})
 		p.idle(t)
 	})

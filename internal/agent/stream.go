@@ -142,13 +142,10 @@ func (f farEnd) trailer(format string, args ...any) error {
 // awaitAck returns nil once the host has acknowledged the trailer.
 func (f farEnd) awaitAck(in *frames) error {
 	line, err := in.line()
-	switch {
-	case err != nil:
-		return errHostGone
-	case line != f.nonce:
+	if errors.Is(err, errDamaged) || err == nil && line != f.nonce {
 		return errors.New("what the host sent is no acknowledgement")
 	}
-	return nil
+	return err
 }
 
 // child is the command, in a process group of its own.
