@@ -32,7 +32,7 @@ The first interrupt (Ctrl-C) cancels the run: its deferred phase runs, then it e
 the run can be resumed. On Kubernetes, pods of a run whose process died go on, and are found again.
 
 Pods have the settings of the restricted Pod Security Standard, and no token of a service account. A podOverride may change what the baseline standard
-allows, and name the service accounts of --service-account.
+allows, and name the service accounts of --service-account. The journal does not keep these flags: give a run that goes on the same ones.
 
 With --local, pods are processes of this machine, as you, without isolation. Their working directory stands for the root
 of the container: what is mounted at /data is data there, so commands say data/file, not /data/file. What claims hold is

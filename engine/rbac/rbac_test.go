@@ -302,6 +302,9 @@ func TestWhatIsNotThere(t *testing.T) {
 	bp := parse(t, "  backup: {phases: [{func: Nope, name: x, args: {}}]}\n")
 	_, err := rbac.Of(registry(t), bp, blueprint.ActionSpec{Name: "backup"}, nil)
 	require.ErrorIs(t, err, function.ErrUnknown)
+	bp.Actions["null"] = nil
+	_, err = rbac.OfParameters(bp, blueprint.ActionSpec{Name: "backup"}, nil)
+	require.NoError(t, err)
 	_, err = rbac.Of(registry(t), bp, blueprint.ActionSpec{Name: "restore"}, nil)
 	require.EqualError(t, err, `blueprint "bp" has no action "restore"; it has backup`)
 }

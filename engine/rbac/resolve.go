@@ -62,6 +62,9 @@ func (r *resolver) findKinds(bp *blueprint.Blueprint) {
 	default:
 		var all [][]string
 		for _, other := range bp.Actions {
+			if other == nil {
+				continue // a fault, which Parse reports
+			}
 			if kind := canonical(other.Kind); kind != "" {
 				all = append(all, []string{kind})
 				continue
