@@ -7,35 +7,41 @@ package execstream
 // Only pipes that the shell made itself are opened again by name (/dev/fd/5): those of the runtime may belong to another user. The trailer
 // follows the stream through the same descriptor, after all who wrote the stream have ended.
 
-// endFunc ends the process group. The caller is in it and survives until the second kill.
-const endFunc = `end() {
+// readScript is the far end of Read. A watcher in the background reads the acknowledgement, so that it notices at any time that the host is
+// gone. SIGTERM then ends the command and the last dd, which may hang in a write to nobody, and the others end behind them and are waited for; but there is
+// no trailer any more, as the command may make code 0 of its end. That dd makes large writes of the small ones of tee: each
+// write costs at every station to the host.
+const readScript = `nonce=$1
+shift
+gone=
+trap gone=1 TERM
+exec 4>&1 7<&0 </dev/null
+{
 trap '' TERM
-kill -TERM "-$$" || kill -TERM "$$"
+trap 'exit 1' USR1
+IFS= read -r ack <&7
+[ "$ack" = "$nonce" ] && exit
+kill -TERM "-$$"
 sleep 1
 kill -KILL "-$$"
 exit 1
-}
-`
-
-// readScript is the far end of Read. A watcher in the background reads the acknowledgement, so that it notices at any time that the host is
-// gone. The dd behind tee makes large writes of small ones: each write costs at every station to the host.
-const readScript = `nonce=$1
-shift
-exec 4>&1 7<&0 </dev/null
-` + endFunc + `{
-IFS= read -r ack <&7
-[ "$ack" = "$nonce" ] || end
 } >/dev/null 2>&1 4>&- &
 watch=$!
 exec 7<&-
-report=$({ {
-{ (exec "$@" 3>&- 4>&- 5>&-); echo "code=$?" >&3; } |
+report=$(trap '' TERM
+{ {
+{ (trap - TERM; exec "$@" 3>&- 4>&- 5>&-); echo "code=$?" >&3; } |
 { tee /dev/fd/5; echo "tool=$?" >&3; } |
-dd ibs=65536 obs=1048576 2>/dev/null >&4
+(trap - TERM; exec dd ibs=65536 obs=1048576 2>/dev/null >&4)
 echo "tool=$?" >&3
 } 5>&1 | { sum=$(sha256sum); echo "sum=${sum%% *}" >&3; }; } 3>&1)
+if [ ! "$gone" ]; then
 echo "$nonce" $report >&4
+wait "$watch" && exit
+fi
+kill -USR1 "$watch" 2>/dev/null
 wait "$watch"
+exit 1
 `
 
 // writeScript is the far end of Write. Its first half takes the pieces apart with dd, which reads exactly what it is told, and watches
@@ -44,7 +50,7 @@ wait "$watch"
 const writeScript = `nonce=$1
 shift
 exec 4>&1 7<&0 </dev/null
-` + endFunc + `if ! dd count=0 iflag=fullblock 2>/dev/null; then
+if ! dd count=0 iflag=fullblock 2>/dev/null; then
 echo "$nonce tool=1"
 cat <&7 >/dev/null
 exit 1
@@ -52,6 +58,13 @@ fi
 trap '' TERM
 {
 exec <&7 2>/dev/null 4>&- 7<&-
+end() {
+trap '' TERM
+kill -TERM "-$$"
+sleep 1
+kill -KILL "-$$"
+exit 1
+}
 trap end TERM
 all=
 while IFS= read -r size; do
