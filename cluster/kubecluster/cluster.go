@@ -70,6 +70,7 @@ type Owner struct {
 type Cluster struct {
 	clients Clients
 	opts    Options
+	exec    execSettings
 }
 
 // New makes a Cluster of clients. Rates and timeouts of requests are those of the clients.
