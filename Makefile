@@ -1,5 +1,5 @@
 # Each target is one command that works by hand too; make help lists them.
-.PHONY: test lint e2e bench generate verify help
+.PHONY: test lint e2e cluster bench generate verify help
 
 test:     ## run the tests: offline, no cluster, no services
 	go test -race -shuffle=on ./...
@@ -7,8 +7,11 @@ test:     ## run the tests: offline, no cluster, no services
 lint:     ## run the linters at their pinned version
 	go tool -modfile=internal/tools/go.mod golangci-lint run
 
-e2e:      ## run the long tests: crash, cancel, full disk, a 4 GiB stream
-	go test -tags e2e -p 1 -timeout 45m ./...
+e2e:      ## run the long tests beside a Kubernetes that is started for them: needs root and Debian
+	go run ./internal/testcluster/cmd -- bash .ci/e2e
+
+cluster:  ## start a Kubernetes to play with; it says how to use it
+	go run ./internal/testcluster/cmd
 
 bench:    ## measure every promise about speed or memory, one line each
 	bash .ci/bench

@@ -13,9 +13,34 @@ import (
 	"github.com/davit-project/davit/template"
 )
 
+// site makes places of one kind.
+type site struct {
+	name string
+	make func(testing.TB) *place
+	// pace is how much slower things happen there than here.
+	pace time.Duration
+}
+
+// sites are this machine and a real Kubernetes.
+var sites = []site{{"here", newPlace, 1}, {"kubernetes", newKubePlace, 20}}
+
+// everywhere runs a test on each site; its cases run side by side on Kubernetes, where they mostly wait.
+func everywhere(t *testing.T, test func(t *testing.T, s site)) {
+	for _, s := range sites {
+		t.Run(s.name, func(t *testing.T) { test(t, s) })
+	}
+}
+
+// beside lets the case run beside others where the site is Kubernetes.
+func (s site) beside(t *testing.T) {
+	if s.name == "kubernetes" {
+		t.Parallel()
+	}
+}
+
 // undisturbed is the result of a run that nobody interrupts; the time of its action differs from run to run.
-func undisturbed(t *testing.T) (template.Artifact, int) {
-	p := newPlace(t)
+func undisturbed(t *testing.T, s site) (template.Artifact, int) {
+	p := s.make(t)
 	p.allow(commands...)
 	out := p.finish()
 	require.Empty(t, out.Error)
@@ -36,74 +61,86 @@ func undisturbed(t *testing.T) (template.Artifact, int) {
 
 // TestKilledAfterEveryEvent kills the host, from outside, after every single event of the journal, and resumes.
 func TestKilledAfterEveryEvent(t *testing.T) {
-	want, events := undisturbed(t)
-	for seq := 1; seq <= events; seq++ {
-		t.Run(fmt.Sprint(seq), func(t *testing.T) {
-			p := newPlace(t)
-			p.allow(commands...)
-			h := p.start(seq)
-			require.True(t, h.until(seq))
-			h.kill()
-			p.noCanary(h.all.String())
-			check(t, p, p.finish(), want)
-		})
-	}
+	everywhere(t, func(t *testing.T, s site) {
+		want, events := undisturbed(t, s)
+		for seq := 1; seq <= events; seq++ {
+			t.Run(fmt.Sprint(seq), func(t *testing.T) {
+				s.beside(t)
+				p := s.make(t)
+				p.allow(commands...)
+				h := p.start(seq)
+				require.True(t, h.until(seq))
+				h.kill()
+				p.noCanary(h.all.String())
+				check(t, p, p.finish(), want)
+			})
+		}
+	})
 }
 
 // TestKilledBeforeEveryEvent kills the host when something has happened and is about to be recorded: a command that has ended is not run again.
 func TestKilledBeforeEveryEvent(t *testing.T) {
-	want, events := undisturbed(t)
-	for seq := 1; seq <= events; seq++ {
-		t.Run(fmt.Sprint(seq), func(t *testing.T) {
-			p := newPlace(t)
-			p.allow(commands...)
-			h := p.start(-seq)
-			require.True(t, h.until(seq))
-			h.kill()
-			check(t, p, p.finish(), want)
-		})
-	}
+	everywhere(t, func(t *testing.T, s site) {
+		want, events := undisturbed(t, s)
+		for seq := 1; seq <= events; seq++ {
+			t.Run(fmt.Sprint(seq), func(t *testing.T) {
+				s.beside(t)
+				p := s.make(t)
+				p.allow(commands...)
+				h := p.start(-seq)
+				require.True(t, h.until(seq))
+				h.kill()
+				check(t, p, p.finish(), want)
+			})
+		}
+	})
 }
 
 // TestKilledInEveryPhase kills the host in the middle of every command, which goes on meanwhile, and resumes.
 func TestKilledInEveryPhase(t *testing.T) {
-	want, _ := undisturbed(t)
-	for i, phase := range commands {
-		for _, twice := range []bool{false, true} {
-			t.Run(fmt.Sprint(phase, " twice ", twice), func(t *testing.T) {
-				p := newPlace(t)
-				p.allow(commands[:i]...)
-				for range map[bool]int{false: 1, true: 2}[twice] {
-					h := p.start(0)
-					if phase == "mark" && p.started(phase) {
+	everywhere(t, func(t *testing.T, s site) {
+		want, _ := undisturbed(t, s)
+		for i, phase := range commands {
+			for _, twice := range []bool{false, true} {
+				t.Run(fmt.Sprint(phase, " twice ", twice), func(t *testing.T) {
+					s.beside(t)
+					p := s.make(t)
+					p.allow(commands[:i]...)
+					for range map[bool]int{false: 1, true: 2}[twice] {
+						h := p.start(0)
+						if phase == "mark" && p.started(phase) {
+							h.kill()
+							break // its outcome is settled now
+						}
+						require.Eventually(t, func() bool { return p.started(phase) }, time.Minute, time.Millisecond)
 						h.kill()
-						break // its outcome is settled now
 					}
-					require.Eventually(t, func() bool { return p.started(phase) }, 20*time.Second, time.Millisecond)
-					h.kill()
-				}
-				p.allow(commands...)
-				check(t, p, p.finish(), want)
-			})
+					p.allow(commands...)
+					check(t, p, p.finish(), want)
+				})
+			}
 		}
-	}
+	})
 }
 
 // TestKilledAtAnyTime kills the host again and again after random times.
 func TestKilledAtAnyTime(t *testing.T) {
-	want, _ := undisturbed(t)
-	for seed := range 8 {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			p := newPlace(t)
-			p.allow(commands...)
-			for k := range 6 {
-				h := p.start(0)
-				time.Sleep(time.Duration(20+(seed*37+k*61)%200) * time.Millisecond) // the point of the kill, not a wait for something
-				h.kill()
-			}
-			check(t, p, p.finish(), want)
-		})
-	}
+	everywhere(t, func(t *testing.T, s site) {
+		want, _ := undisturbed(t, s)
+		for seed := range 8 {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				s.beside(t)
+				p := s.make(t)
+				p.allow(commands...)
+				for k := range 6 {
+					h := p.start(0)
+					time.Sleep(s.pace * time.Duration(20+(seed*37+k*61)%200) * time.Millisecond) // the point of the kill, not a wait for something
+					h.kill()
+				}
+				check(t, p, p.finish(), want)
+			})
+		}
+	})
 }
 
 // check asserts what must hold of every run that was resumed until it ended.

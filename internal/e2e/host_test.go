@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/blueprint"
+	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/cluster/localcluster"
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/function/kube"
+	"github.com/davit-project/davit/internal/testcluster"
 	"github.com/davit-project/davit/template"
 	"github.com/davit-project/davit/template/kubedata"
 )
@@ -104,9 +107,17 @@ actions:
 // phases that run a command, in order.
 var commands = []string{"prepare", "mark", "middle", "finish", "undo"}
 
+// on returns the document for a cluster: namespace and image are other ones there.
+func (w where) on(text string) string {
+	if w.Kubeconfig == "" {
+		return text
+	}
+	return strings.NewReplacer("namespace: app", "namespace: "+w.Namespace, "image: none", "image: "+testcluster.BusyboxImage).Replace(text)
+}
+
 // fivePhases is the document with the script of the first phase in every phase, and the timeouts that are given.
-func fivePhases(t testing.TB, timeouts map[string]string) *blueprint.Blueprint {
-	text := document
+func fivePhases(t testing.TB, w where, timeouts map[string]string) *blueprint.Blueprint {
+	text := w.on(document)
 	begin := strings.Index(text, "          phase=")
 	end := strings.Index(text, "        - prepare\n")
 	var lines []string
@@ -128,10 +139,31 @@ func fivePhases(t testing.TB, timeouts map[string]string) *blueprint.Blueprint {
 type place struct {
 	dir string
 	t   testing.TB
+	where
+}
+
+// where is what a place's host needs to find the cluster: nothing for that of this machine.
+type where struct {
+	Kubeconfig, Namespace string
+	// Notes is a folder that pods have at the same path.
+	Notes string
+}
+
+// id of the run: another one in each namespace, because a run is swept by its id.
+func (w where) id() string { return "five-" + cmp.Or(w.Namespace, "1") }
+
+// bound is a binding to a cluster.
+type bound interface {
+	cluster.Executor
+	cluster.PodRunner
+	cluster.Scaler
+	cluster.Objects
+	cluster.PodLister
+	cluster.Sweeper
 }
 
 func newPlace(t testing.TB) *place {
-	p := &place{t.TempDir(), t}
+	p := &place{dir: t.TempDir(), t: t}
 	require.NoError(t, os.Mkdir(p.notes(), 0o700))
 	c := p.open()
 	require.NoError(t, c.Apply(t.Context(), "db.yaml", []byte(manifests)))
@@ -139,8 +171,16 @@ func newPlace(t testing.TB) *place {
 	return p
 }
 
-func (p *place) notes() string   { return filepath.Join(p.dir, "notes") }
+func (p *place) notes() string   { return cmp.Or(p.Notes, filepath.Join(p.dir, "notes")) }
 func (p *place) journal() string { return filepath.Join(p.dir, "run.jsonl") }
+
+// bind opens the place's cluster, as a host does.
+func bind(dir string, w where) (bound, error) {
+	if w.Kubeconfig != "" {
+		return bindKube(w)
+	}
+	return localcluster.Open(context.Background(), filepath.Join(dir, "cluster"), &localcluster.Options{Grace: time.Second})
+}
 
 func (p *place) open() *localcluster.Cluster {
 	c, err := localcluster.Open(context.Background(), filepath.Join(p.dir, "cluster"), &localcluster.Options{Grace: time.Second})
@@ -171,16 +211,18 @@ func (p *place) started(phase string) bool {
 
 // spec asks for the run.
 func (p *place) spec(timeouts map[string]string) *engine.Spec {
-	return &engine.Spec{ID: "five-1", Blueprints: []*blueprint.Blueprint{fivePhases(p.t, timeouts)}, Actions: []blueprint.ActionSpec{{
+	ns := cmp.Or(p.Namespace, "app")
+	return &engine.Spec{ID: p.id(), Blueprints: []*blueprint.Blueprint{fivePhases(p.t, p.where, timeouts)}, Actions: []blueprint.ActionSpec{{
 		Name: "backup", Blueprint: "five", Options: map[string]string{"dir": p.notes()},
-		Object:  template.ObjectReference{Kind: "StatefulSet", Namespace: "app", Name: "db"},
-		Secrets: map[string]template.ObjectReference{"db": {Namespace: "app", Name: "db"}},
+		Object:      template.ObjectReference{Kind: "StatefulSet", Namespace: ns, Name: "db"},
+		Secrets:     map[string]template.ObjectReference{"db": {Namespace: ns, Name: "db"}},
+		PodOverride: p.override(),
 	}}}
 }
 
 // engineOn is a host's engine.
-func engineOn(c *localcluster.Cluster, opts engine.Options) (*engine.Engine, error) {
-	reg, err := function.NewRegistry(kube.Functions(kube.Deps{Exec: c, Pods: c, Scaler: c, Get: c, Namespace: "app"})...)
+func engineOn(c bound, opts engine.Options) (*engine.Engine, error) {
+	reg, err := function.NewRegistry(kube.Functions(kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: "app"})...)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +232,9 @@ func engineOn(c *localcluster.Cluster, opts engine.Options) (*engine.Engine, err
 
 // leftovers lists the pods that are there beside those of the database.
 func (p *place) leftovers() []string {
+	if p.Kubeconfig != "" {
+		return p.leftoversOfKube()
+	}
 	dirs, err := filepath.Glob(filepath.Join(p.dir, "cluster", "pods", "*", "*"))
 	require.NoError(p.t, err)
 	return slices.DeleteFunc(dirs, func(d string) bool { return strings.HasPrefix(filepath.Base(d), "db-") })
@@ -215,7 +260,15 @@ type outcome struct {
 // after the one it is told to, or before it for a negative number, so that it can be killed there.
 func hostMain(dir string, stopAfter int) error {
 	ctx := context.Background()
-	c, err := localcluster.Open(ctx, filepath.Join(dir, "cluster"), &localcluster.Options{Grace: time.Second})
+	data, err := os.ReadFile(filepath.Join(dir, "spec.json"))
+	if err != nil {
+		return err
+	}
+	var spec storedSpec
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return err
+	}
+	c, err := bind(dir, spec.Where)
 	if err != nil {
 		return err
 	}
@@ -235,17 +288,9 @@ func hostMain(dir string, stopAfter int) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "spec.json"))
-	if err != nil {
-		return err
-	}
-	var spec storedSpec
-	if err := json.Unmarshal(data, &spec); err != nil {
-		return err
-	}
 	f := blueprint.Parse("five.yaml", spec.Blueprint)
 	journal := &lateJournal{j, -stopAfter}
-	res, err := e.Run(ctx, &engine.Spec{ID: "five-1", Blueprints: f.Blueprints, Actions: spec.Actions}, journal)
+	res, err := e.Run(ctx, &engine.Spec{ID: spec.Where.id(), Blueprints: f.Blueprints, Actions: spec.Actions}, journal)
 	out := outcome{Result: res, Unknown: errors.Is(err, engine.ErrUnknownOutcome)}
 	if err != nil {
 		out.Error = err.Error()
@@ -275,6 +320,7 @@ func (j *lateJournal) Append(ctx context.Context, e engine.Event) error {
 }
 
 type storedSpec struct {
+	Where     where
 	Blueprint json.RawMessage
 	Actions   []blueprint.ActionSpec
 }
@@ -290,7 +336,7 @@ func (p *place) start(stopAfter int) *host {
 	spec := p.spec(nil)
 	bp, err := spec.Blueprints[0].JSON()
 	require.NoError(p.t, err)
-	data, err := json.Marshal(storedSpec{bp, spec.Actions})
+	data, err := json.Marshal(storedSpec{p.where, bp, spec.Actions})
 	require.NoError(p.t, err)
 	require.NoError(p.t, os.WriteFile(filepath.Join(p.dir, "spec.json"), data, 0o600))
 	h := &host{cmd: exec.Command(os.Args[0])}
