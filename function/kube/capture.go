@@ -18,6 +18,8 @@ type capture struct {
 	stdout, stderr *lineWriter
 	tail           *tail
 	mask           func(string) string
+	// container is the one that is followed, where others of its pod can fail; else empty.
+	container string
 }
 
 // newCapture makes a capture. The attributes say where the command runs and become part of each line of the log.
@@ -61,14 +63,23 @@ func (c *capture) end(place string, err error) (*outputs, error) {
 	return c.outputs, nil
 }
 
-// explain gives the error of a command that ended with a code other than zero the last lines of the log. What the binding kept of
-// them may hold outputs and is not shown.
+// explain gives the error of a command that ended with a code other than zero the last lines of the log, if that is its log. What the binding kept of
+// them may hold outputs and is not shown. The place is named once.
 func (c *capture) explain(place string, err error) error {
 	var exit *cluster.ExitError
 	if !errors.As(err, &exit) {
+		if strings.HasPrefix(err.Error(), place) {
+			return err
+		}
 		return fmt.Errorf("%s: %w", place, err)
 	}
-	told := &cluster.ExitError{What: place, Code: exit.Code, Tail: c.tail.text(c.mask)}
+	told := &cluster.ExitError{What: place, Code: exit.Code}
+	if strings.HasPrefix(exit.What, place+", container ") {
+		told.What = exit.What
+	}
+	if c.container == "" || told.What == place || told.What == place+", container "+c.container {
+		told.Tail = c.tail.text(c.mask)
+	}
 	if err == error(exit) { //nolint:errorlint // whether anything is wrapped around it
 		return told
 	}

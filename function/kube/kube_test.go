@@ -63,7 +63,9 @@ func (f *fakeCluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	f.mu.Unlock()
 	err := f.do(ctx, pod.Command, pod.Log, pod.Log)
 	if ctx.Err() == nil && f.left != "" {
-		err = errors.Join(err, write(pod.Results, f.left))
+		if failed := write(pod.Results, f.left); failed != nil {
+			return failed
+		}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -82,10 +83,27 @@ func TestMultiContainerRunFails(t *testing.T) {
 	templates := containersArgs(map[string]any{"initCommand": "{{ .Options.x }}", "sharedVolumeSizeLimit": "{{ .Options.x }}"})
 	require.Empty(t, get(t, Deps{}, "MultiContainerRun").Check(templates))
 
-	exit := &cluster.ExitError{What: "pod default/x, container background", Code: 2}
+}
+
+// The error names the container that failed, and shows the log only where it is that container's.
+func TestMultiContainerRunNamesWhatFailed(t *testing.T) {
+	t.Parallel()
 	call, _ := functiontest.NewCall("id")
-	_, err := get(t, does("fine\n", "", exit).deps(), "MultiContainerRun").Exec(t.Context(), call, containersArgs(nil))
-	require.ErrorAs(t, err, &exit)
+	pod := "pod default/" + call.Name("1")
+	for what, want := range map[string]string{
+		pod + ", container background": pod + ", container background: exit code 2",
+		pod + ", container output":     pod + ", container output: exit code 2, last output:\nfine",
+		pod:                            pod + ": exit code 2, last output:\nfine",
+		"something else":               pod + ": exit code 2, last output:\nfine",
+	} {
+		exit := &cluster.ExitError{What: what, Code: 2, Tail: "not shown"}
+		_, err := get(t, does("fine\n", "", exit).deps(), "MultiContainerRun").Exec(t.Context(), call, containersArgs(nil))
+		require.ErrorAs(t, err, &exit)
+		require.EqualError(t, err, want)
+	}
+	lost := fmt.Errorf("%s: %w", pod, cluster.ErrLost)
+	_, err := get(t, does("fine\n", "", lost).deps(), "MultiContainerRun").Exec(t.Context(), call, containersArgs(nil))
+	require.EqualError(t, err, pod+": pod ended without a recorded result", "the pod is named once")
 }
 
 func TestOverrideIsSpread(t *testing.T) {

@@ -67,7 +67,9 @@ func podLabels(call *function.Call, own map[string]string) (map[string]string, e
 // it may have left them in once more. When a command in the pod failed, the outputs are returned beside the *cluster.ExitError.
 // The pod stays until the outcome is recorded.
 func runPod(ctx context.Context, call *function.Call, pods cluster.PodRunner, pod cluster.Pod) (*outputs, error) {
-	c := newCapture(ctx, call, slog.String("pod", pod.Name), slog.String("container", cmp.Or(pod.Container, cluster.MainContainer)))
+	main := cmp.Or(pod.Container, cluster.MainContainer)
+	c := newCapture(ctx, call, slog.String("pod", pod.Name), slog.String("container", main))
+	c.container = main
 	var left results
 	pod.Log, pod.Results = c.stdout, &left
 	where := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)

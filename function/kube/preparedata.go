@@ -22,7 +22,7 @@ type prepareDataArgs struct {
 	Command        []string          `arg:"command,command" doc:"Command and its arguments; empty for that of the image."`
 	Volumes        map[string]string `arg:"volumes,optional" doc:"Names of claims and the paths they are mounted at; all of the action's subject, at /mnt/prepare_data/NAME, if unset."`
 	ServiceAccount string            `arg:"serviceaccount,optional" doc:"Service account of the pod."`
-	FailOnError    bool              `arg:"failOnError" default:"false" doc:"Fail when the command fails; if false, as in Kanister, its exit code is ignored. A pod that cannot run is an error all the same."`
+	FailOnError    bool              `arg:"failOnError" default:"false" doc:"Fail when the command fails; if false, as in Kanister, its exit code is ignored. That it could not run, or that the cluster ended it, is an error all the same."`
 	podArgs
 }
 
@@ -63,13 +63,20 @@ func runPrepare(ctx context.Context, call *function.Call, d Deps, in prepareData
 		return nil, err
 	}
 	out, err := runPod(ctx, call, d.Pods, pod)
-	if exit := (*cluster.ExitError)(nil); errors.As(err, &exit) && !in.FailOnError {
+	if exit, failed := onlyFailed(err); failed && !in.FailOnError {
 		call.Log.LogAttrs(ctx, slog.LevelWarn, "the command failed, which argument failOnError allows",
 			slog.String("pod", pod.Name), slog.Int("code", exit.Code))
 		call.Report(ctx, function.Progress{Note: fmt.Sprintf("the command failed with exit code %d, which is ignored", exit.Code)})
 		err = nil
 	}
 	return succeed(out, err)
+}
+
+// onlyFailed tells whether all that went wrong is that a command ended with another code than zero. An exit code that the binding has more to say about is
+// not that: the command may never have begun, its pod may have been evicted, or its log, and with it outputs, may be incomplete.
+func onlyFailed(err error) (*cluster.ExitError, bool) {
+	exit, ok := err.(*cluster.ExitError) //nolint:errorlint // whether anything is wrapped around it
+	return exit, ok
 }
 
 // claims maps the names of the claims to their paths.

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,7 +88,8 @@ func TestPrepareDataFailOnError(t *testing.T) {
 	}{
 		"ignored":         {does(text, "", exit), nil, ""},
 		"ignored too":     {does(text, "", exit), "false", ""},
-		"wrapped":         {does(text, "", errors.Join(exit, errors.New("and its secret stays"))), false, ""},
+		"never began":     {does(text, "", fmt.Errorf("%w (could not be started)", exit)), false, "exit code 9, last output:\nwords (could not be started)"},
+		"incomplete":      {does(text, "", errors.Join(exit, errors.New("its log was lost"))), false, "its log was lost"},
 		"fails":           {does(text, "", exit), true, "exit code 9, last output:\nwords"},
 		"lost":            {does(text, "", cluster.ErrLost), false, "pod ended without a recorded result"},
 		"invalid":         {does(text, "", cluster.ErrInvalid), false, "invalid request"},
