@@ -100,10 +100,7 @@ func newMaria(t *testing.T, c *testcluster.Client) *maria {
 	k, err := kubecluster.New(clients, &kubecluster.Options{Policy: kubecluster.Policy{Level: kubecluster.LevelPrivileged}})
 	require.NoError(t, err)
 	m := &maria{t: t, client: c, cluster: k, namespace: c.Namespace(t, nil)}
-	m.folder, err = os.MkdirTemp(filepath.Join(c.Dir, "volumes"), "maria-")
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(m.folder, 0o777))
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(m.folder)) })
+	m.folder = c.Volume(t)
 
 	ctx := t.Context()
 	_, err = c.CoreV1().Secrets(m.namespace).Create(ctx, &corev1.Secret{

@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -39,11 +37,8 @@ func bindKube(w where) (bound, error) {
 // newKubePlace is a place on the test cluster: a namespace with the database.
 func newKubePlace(t testing.TB) *place {
 	c := testcluster.Open(t)
-	notes, err := os.MkdirTemp(filepath.Join(c.Dir, "volumes"), "notes-")
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(notes, 0o777))
-	p := &place{dir: t.TempDir(), t: t, where: where{Kubeconfig: c.Kubeconfig, Namespace: c.Namespace(t, nil), Notes: notes}}
-	_, err = c.CoreV1().Secrets(p.Namespace).Create(t.Context(), &corev1.Secret{
+	p := &place{dir: t.TempDir(), t: t, where: where{Kubeconfig: c.Kubeconfig, Namespace: c.Namespace(t, nil), Notes: c.Volume(t)}}
+	_, err := c.CoreV1().Secrets(p.Namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "db"}, StringData: map[string]string{"password": canary},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)

@@ -119,6 +119,16 @@ func (c *Client) Namespace(t testing.TB, labels map[string]string) string {
 	return name
 }
 
+// Volume makes a folder of the node that pods of any user can write to as a host path, at the same path as this test.
+func (c *Client) Volume(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(filepath.Join(c.Dir, "volumes"), "test-") //nolint:usetesting // pods of any user reach it there
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // as is meant
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 // As returns the configuration of a service account that may do in the namespace what the rules say, and nothing else.
 func (c *Client) As(t testing.TB, namespace string, rules []rbacv1.PolicyRule) *rest.Config {
 	t.Helper()

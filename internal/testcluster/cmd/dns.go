@@ -15,7 +15,7 @@ import (
 
 // serveNames answers for the names of services without an address of their own: NAME.NAMESPACE.svc, and POD.NAME.NAMESPACE.svc for pods with a hostname. They lead to
 // the pods; there is no proxy for other services but "kubernetes", which has the API server's address.
-func (c *machine) serveNames(client *kubernetes.Clientset) error {
+func (c *machine) serveNames(ctx context.Context, client *kubernetes.Clientset) error {
 	conn, err := net.ListenPacket("udp4", "0.0.0.0:53") //nolint:noctx // closed by stop
 	if err != nil {
 		return err
@@ -32,14 +32,14 @@ func (c *machine) serveNames(client *kubernetes.Clientset) error {
 			if query.Unpack(buf[:n]) != nil || len(query.Questions) != 1 {
 				continue
 			}
-			go answer(client, conn, from, query)
+			go answer(ctx, client, conn, from, query)
 		}
 	}()
 	return nil
 }
 
-func answer(client *kubernetes.Clientset, conn net.PacketConn, to net.Addr, m dnsmessage.Message) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+func answer(ctx context.Context, client *kubernetes.Clientset, conn net.PacketConn, to net.Addr, m dnsmessage.Message) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	question := m.Questions[0]
 	ips, known := lookUp(ctx, client, question.Name.String())

@@ -83,7 +83,7 @@ func (c *machine) start(ctx context.Context) error {
 	if err := c.ready(ctx, client); err != nil {
 		return err
 	}
-	if err := c.serveNames(client); err != nil {
+	if err := c.serveNames(ctx, client); err != nil {
 		return err
 	}
 	return c.serveControl()
@@ -107,22 +107,22 @@ func (c *machine) launch(name string) error {
 	if c.processes[name] != nil {
 		return fmt.Errorf("%s runs already", name)
 	}
-	log, err := os.OpenFile(c.path("logs", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(c.path("logs", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command(c.path("bin", name), c.flags(name)...) //nolint:noctx,gosec // ended by stop; the paths are ours
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return errors.Join(err, log.Close())
+		return errors.Join(err, out.Close())
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	c.processes[name] = p
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait()  // how a component ends is in its log
-		_ = log.Close() // as is this
+		_ = out.Close() // as is this
 	}()
 	return nil
 }
@@ -142,7 +142,7 @@ func (c *machine) end(name string) error {
 }
 
 // stop ends everything and removes what the node made outside its namespaces.
-func (c *machine) stop() error {
+func (c *machine) stop(ctx context.Context) error {
 	for _, f := range c.closers {
 		f()
 	}
@@ -156,7 +156,7 @@ func (c *machine) stop() error {
 	for _, name := range names {
 		_ = c.end(name) // it is there
 	}
-	return removeCgroups(c.cgroup())
+	return removeCgroups(ctx, c.cgroup())
 }
 
 // tails shows the last lines of each log, for a cluster that does not start.

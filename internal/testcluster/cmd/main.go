@@ -43,7 +43,7 @@ const (
 
 func run(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 && args[0] == roleNode {
-		return 1, runNode(args[1])
+		return 1, runNode(ctx, args[1])
 	}
 	if len(args) > 0 && args[0] == roleCluster {
 		return runCluster(ctx, args[1], args[2:])
@@ -97,7 +97,7 @@ func runCluster(ctx context.Context, dir string, command []string) (code int, er
 	}
 	c := &machine{dir: dir, parts: parts}
 	defer func() {
-		if stopped := c.stop(); stopped != nil {
+		if stopped := c.stop(context.WithoutCancel(ctx)); stopped != nil {
 			code, err = max(code, 1), errors.Join(err, stopped)
 		}
 	}()
@@ -106,7 +106,7 @@ func runCluster(ctx context.Context, dir string, command []string) (code int, er
 		return 1, fmt.Errorf("start the cluster: %w\n%s", err, c.tails())
 	}
 	if len(command) == 0 {
-		fmt.Printf("Kubernetes %s is ready after %.0f s. In another terminal:\n\n  %s\n\nInterrupt ends it.\n", kubernetesVersion,
+		fmt.Fprintf(os.Stdout, "Kubernetes %s is ready after %.0f s. In another terminal:\n\n  %s\n\nInterrupt ends it.\n", kubernetesVersion,
 			time.Since(begin).Seconds(), c.enter())
 		<-ctx.Done()
 		return 0, nil

@@ -27,13 +27,13 @@ func (c *machine) startNode() error {
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(c.path("logs", "node.log"))
+	out, err := os.Create(c.path("logs", "node.log"))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()           // the child has it
+	defer func() { _ = out.Close() }()           // the child has it
 	c.node = exec.Command(self, roleNode, c.dir) //nolint:noctx // ended by stopNode
-	c.node.Stdout, c.node.Stderr = log, log
+	c.node.Stdout, c.node.Stderr = out, out
 	c.node.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setpgid: true, Pdeathsig: syscall.SIGKILL,
 	}
@@ -70,7 +70,7 @@ func (c *machine) tellNode(ctx context.Context, request string) error {
 }
 
 // runNode is the first process of the node.
-func runNode(dir string) error {
+func runNode(ctx context.Context, dir string) error {
 	p, err := loadParts(dir)
 	if err != nil {
 		return err
@@ -92,12 +92,12 @@ func runNode(dir string) error {
 	if err := n.launch("containerd"); err != nil {
 		return err
 	}
-	err = await(context.Background(), "wait for containerd", func(ctx context.Context) error { return n.ctr(ctx, "version") })
+	err = await(ctx, "wait for containerd", func(ctx context.Context) error { return n.ctr(ctx, "version") })
 	if err != nil {
 		return err
 	}
 	for _, image := range p.Images {
-		if err := n.ctr(context.Background(), "images", "import", image); err != nil {
+		if err := n.ctr(ctx, "images", "import", image); err != nil {
 			return err
 		}
 	}

@@ -145,12 +145,12 @@ func makeCgroups(name string) error {
 }
 
 // removeCgroups removes them, the deepest first. Processes that were killed a moment ago may still be in them.
-func removeCgroups(name string) error {
+func removeCgroups(ctx context.Context, name string) error {
 	dirs, err := controllers()
 	if err != nil {
 		return err
 	}
-	return await(context.Background(), "remove the cgroups", func(context.Context) error {
+	return await(ctx, "remove the cgroups", func(context.Context) error {
 		var errs []error
 		for _, dir := range dirs {
 			errs = append(errs, removeFolders(filepath.Join(dir, name)))
