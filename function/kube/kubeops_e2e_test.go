@@ -114,7 +114,7 @@ func TestKubeOpsOnAClusterFails(t *testing.T) {
 		r := p.ops(name, c.args, nil)
 		require.ErrorIs(t, r.err, c.want, name)
 		require.ErrorContains(t, r.err, c.text, name)
-		require.Equal(t, c.want == cluster.ErrInvalid, function.IsPermanent(r.err), name)
+		require.Equal(t, errors.Is(c.want, cluster.ErrInvalid), function.IsPermanent(r.err), name)
 	}
 	// one document in a namespace of its own does not take the next one with it
 	elsewhere := newPlace(t)
