@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -85,11 +84,7 @@ func (s *session) open(ctx context.Context, o *order, logger *slog.Logger) (bind
 		return nil, err
 	}
 	s.sweeps = len(namespaces) > 0
-	b, ok := any(k).(binding)
-	if !ok {
-		return nil, errors.New("not built yet")
-	}
-	return b, nil
+	return k, nil
 }
 
 // podNamespaces lists the namespaces in which the run's functions may create pods, as far as that is known before it begins: what it may leave behind is there.

@@ -36,7 +36,10 @@ type binding interface {
 	close(ctx context.Context) error
 }
 
-var _ binding = (*local)(nil)
+var (
+	_ binding = (*local)(nil)
+	_ binding = (*onKube)(nil)
+)
 
 // engineOn makes an engine whose functions work on a cluster.
 func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logger) (*engine.Engine, error) {
