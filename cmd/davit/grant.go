@@ -171,10 +171,12 @@ func (r rbacRule) node() *yaml.Node {
 	return n
 }
 
-// scalar is a text; one that would be read as something else gets quotes.
+// scalar is a text; one that YAML, or YAML as Kubernetes reads it, takes for something else gets quotes.
 func scalar(text string) *yaml.Node {
 	n := &yaml.Node{}
-	n.SetString(text)
+	if err := n.Encode(text); err != nil { // a text always can be
+		n.SetString(text)
+	}
 	return n
 }
 

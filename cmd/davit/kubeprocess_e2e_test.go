@@ -161,3 +161,24 @@ func TestE2EInAPod(t *testing.T) {
 	require.Equal(t, corev1.PodSucceeded, phase, "%s", said)
 	assert.Contains(t, string(said), `"state":"complete"`)
 }
+
+// TestE2ENoSweepWithoutPods runs a blueprint that creates no pod: the role lets nobody list pods, and nothing is said of what could not be swept.
+func TestE2ENoSweepWithoutPods(t *testing.T) {
+	s := newSite(t)
+	blueprint := filepath.Join(t.TempDir(), "exec.yaml")
+	require.NoError(t, os.WriteFile(blueprint, []byte(`
+apiVersion: cr.kanister.io/v1alpha1
+kind: Blueprint
+metadata: {name: exec}
+actions:
+  backup:
+    kind: Namespace
+    phases: [{func: KubeExec, name: sync, args: {namespace: "{{ .Namespace.Name }}", pod: db-0, container: server, command: [sync]}}]
+`), 0o600))
+	rules := grantOf(t, blueprint, "-T", s.namespace)
+	s.allow(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}})
+	code, out, errs := s.davit("run", "-b", blueprint, "-a", "backup", "-T", s.namespace)
+	require.Zero(t, code, errs)
+	assert.Contains(t, out, `"state":"complete"`)
+	assert.NotContains(t, out, `"left"`)
+}

@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/davit-project/davit/blueprint"
+	"github.com/davit-project/davit/engine/rbac"
 )
 
 // davit runs a command of the program in this process.
@@ -160,4 +161,15 @@ func TestRoleNames(t *testing.T) {
 		}
 		assert.Equal(t, tc.want, roleName(tc.flag, all))
 	}
+}
+
+func TestNamesAreQuotedForYAML11(t *testing.T) {
+	names := []string{"y", "n", "yes", "no", "on", "off", "true", "null", "1e3", "0x1", "1_000", "2026-01-01", "012", "12:30:45", "~", "plain-name"}
+	g := &grant{name: "x", roles: []rbac.Role{{Namespace: "shop", Rules: []rbac.Rule{{Resources: []string{"pods"}, Names: names, Verbs: []string{"get"}}}}}}
+	text, err := g.yaml()
+	require.NoError(t, err)
+	for _, name := range names[:len(names)-1] {
+		assert.Contains(t, string(text), `"`+name+`"`)
+	}
+	assert.Contains(t, string(text), ", plain-name]")
 }
