@@ -29,17 +29,8 @@ type Cluster interface {
 	cluster.Sweeper
 }
 
-// Connect returns the cluster as the run of one Backup sees it.
-type Connect func(b *v1alpha1.Backup, log *slog.Logger) (Cluster, error)
-
-// ownerReference makes the Backup the owner of what is made for it. It does not block the deletion of the Backup: kubectl delete --cascade=foreground would
-// remove the journal before the run could be ended.
-func ownerReference(b *v1alpha1.Backup) metav1.OwnerReference {
-	isController := true
-	return metav1.OwnerReference{
-		APIVersion: v1alpha1.GroupVersion().String(), Kind: "Backup", Name: b.Name, UID: b.UID, Controller: &isController,
-	}
-}
+// Connect returns the cluster as one run sees it: in the namespace of its Backup, with an owner for the pods it makes.
+type Connect func(namespace string, owner metav1.OwnerReference, log *slog.Logger) (Cluster, error)
 
 // functions are those that blueprints can call: what Davit brings for pods and workloads, and one of our own. KubeOps is left out: with it, a blueprint could
 // write to journals, its own and those of others. For Lint, deps may be zero.

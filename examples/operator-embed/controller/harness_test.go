@@ -129,7 +129,7 @@ type operator struct {
 func (w *world) start(limit int) *operator {
 	ctx, end := context.WithCancel(context.Background())
 	o := &operator{w: w, end: end, ended: make(chan struct{})}
-	o.Reconciler = New(w.Client, func(*v1alpha1.Backup, *slog.Logger) (Cluster, error) { return w.cluster, nil }, limit)
+	o.Reconciler = New(w.Client, func(string, metav1.OwnerReference, *slog.Logger) (Cluster, error) { return w.cluster, nil }, limit)
 	go func() {
 		defer close(o.ended)
 		_ = o.executions.Start(ctx)
@@ -151,8 +151,8 @@ func (w *world) start(limit int) *operator {
 	return o
 }
 
-// reconcile looks at a Backup once.
-func (o *operator) reconcile(name string) (ctrl.Result, error) {
+// look looks at a Backup once.
+func (o *operator) look(name string) (ctrl.Result, error) {
 	return o.Reconcile(o.w.t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}})
 }
 
@@ -161,10 +161,10 @@ func (o *operator) until(name string, holds func(*v1alpha1.Backup) bool) *v1alph
 	o.w.t.Helper()
 	var b *v1alpha1.Backup
 	require.Eventually(o.w.t, func() bool {
-		_, err := o.reconcile(name)
+		_, err := o.look(name)
 		b = o.w.backup(name)
 		return err == nil && holds(b)
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return b
 }
 

@@ -9,16 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/davit-project/davit/engine"
-	"github.com/davit-project/davit/function"
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -34,11 +30,19 @@ import (
 	"github.com/davit-project/davit/examples/operator-embed/journal"
 )
 
-// finalizer is on a Backup from before its run begins until the run has ended, so that a Backup does not go while its run is under way.
-const finalizer = "example.davit.io/run"
+const (
+	// finalizer is on a Backup from before its run begins until the run has ended, so that a Backup does not go while its run is under way.
+	finalizer = "example.davit.io/run"
+	// backupAnnotation is on a journal and has the name of the Backup.
+	backupAnnotation = "example.davit.io/backup"
+)
 
-// queueAgain is how soon a Backup is looked at again that waits for its turn.
-const queueAgain = 5 * time.Second
+const (
+	// queueAgain is how soon a Backup is looked at again that waits for its turn.
+	queueAgain = 5 * time.Second
+	// lookAgain is how soon one is looked at again that was not the newest.
+	lookAgain = 100 * time.Millisecond
+)
 
 // Reconciler carries out Backups.
 type Reconciler struct {
@@ -61,16 +65,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.Backup{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		// each append to a journal; only that it changed is watched, what it holds is read when it is needed
-		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.OnlyMetadata).
+		// journals and blueprints; only that they changed is watched, what they hold is read when it is needed
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.concerned), builder.OnlyMetadata).
 		WatchesRawSource(source.Channel(r.executions.wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
 }
 
-// waitingFor returns the Backups whose blueprint a ConfigMap is and that have not begun.
-func (r *Reconciler) waitingFor(ctx context.Context, object client.Object) []ctrl.Request {
+// concerned returns the Backups that a ConfigMap is for: the one whose journal it is, or those whose blueprint it is and that have not begun.
+func (r *Reconciler) concerned(ctx context.Context, object client.Object) []ctrl.Request {
+	if name := object.GetAnnotations()[backupAnnotation]; name != "" {
+		return []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: object.GetNamespace(), Name: name}}}
+	}
 	var list v1alpha1.BackupList
 	if err := r.client.List(ctx, &list, client.InNamespace(object.GetNamespace())); err != nil {
 		log.FromContext(ctx).Error(err, "list the Backups")
@@ -88,6 +94,14 @@ func (r *Reconciler) waitingFor(ctx context.Context, object client.Object) []ctr
 
 // Reconcile does what is missing for a Backup. Nothing here waits for a run.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, req)
+	if apierrors.IsConflict(err) { // the cache is behind what was written last
+		return ctrl.Result{RequeueAfter: lookAgain}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	b := &v1alpha1.Backup{}
 	if err := r.client.Get(ctx, req.NamespacedName, b); apierrors.IsNotFound(err) {
 		r.executions.drop(req.NamespacedName)
@@ -145,11 +159,14 @@ func (r *Reconciler) hold(ctx context.Context, b *v1alpha1.Backup) (done bool, e
 	return false, r.client.Patch(ctx, b, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
-// release takes the finalizer away.
+// release hands the journal over to the Backup and takes the finalizer away.
 func (r *Reconciler) release(ctx context.Context, b *v1alpha1.Backup) error {
 	before := b.DeepCopy()
 	if !controllerutil.RemoveFinalizer(b, finalizer) {
 		return nil
+	}
+	if err := journal.HandOver(ctx, r.client, journalKey(b), ownerReference(b)); err != nil {
+		return err
 	}
 	return client.IgnoreNotFound(r.client.Patch(ctx, b, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
@@ -168,6 +185,10 @@ func (r *Reconciler) result(ctx context.Context, b *v1alpha1.Backup) (*engine.Re
 		return nil, err
 	}
 	return r.viewer.Load(ctx, view)
+}
+
+func ownerReference(b *v1alpha1.Backup) metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion().String(), Kind: "Backup", Name: b.Name, UID: b.UID}
 }
 
 func journalKey(b *v1alpha1.Backup) client.ObjectKey {
@@ -209,140 +230,4 @@ func (r *Reconciler) forget(ctx context.Context, b *v1alpha1.Backup) error {
 		}
 	}
 	return r.release(ctx, b)
-}
-
-// begin begins the run. The order is what makes it safe: first the journal, then the id in the status, then the run. A Backup that has an id and
-// no journal has lost it.
-func (r *Reconciler) begin(ctx context.Context, b *v1alpha1.Backup, failed error) (ctrl.Result, error) {
-	if failed != nil { // nothing was touched: the database is not there, say
-		return r.later(ctx, b, failed, func(b *v1alpha1.Backup) { setWaiting(b, failed.Error()) })
-	}
-	planned := b.DeepCopy()
-	planned.Status.RunID = runID(b)
-	spec, err := newSpec(ctx, r.client, planned)
-	if invalid := (*blueprintError)(nil); errors.As(err, &invalid) {
-		return ctrl.Result{}, r.update(ctx, b, func(b *v1alpha1.Backup) {
-			setCondition(b, v1alpha1.BlueprintValid, metav1.ConditionFalse, invalid.reason, invalid.message)
-			setWaiting(b, "the blueprint cannot be run: "+invalid.message)
-		})
-	}
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if err := journal.Create(ctx, r.client, journalKey(planned), ownerReference(b)); err != nil {
-		return ctrl.Result{}, err
-	}
-	err = r.update(ctx, b, func(b *v1alpha1.Backup) {
-		b.Status.RunID = planned.Status.RunID
-		if !meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.BlueprintValid) { // else it may say why the run did not begin the last time
-			setCondition(b, v1alpha1.BlueprintValid, metav1.ConditionTrue, "Valid", "")
-			setWaiting(b, "the run begins when its turn has come")
-		}
-	})
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	return r.execute(ctx, b, plan{spec: spec})
-}
-
-// carryOn resumes a run that nobody executes: the operator was restarted, or the journal could not be written for a while.
-func (r *Reconciler) carryOn(ctx context.Context, b *v1alpha1.Backup, res *engine.Result, failed error) (ctrl.Result, error) {
-	switch {
-	case !b.DeletionTimestamp.IsZero():
-		return r.execute(ctx, b, plan{cancel: errDeleted})
-	case errors.Is(failed, journal.ErrFull):
-		return r.execute(ctx, b, plan{cancel: failed})
-	case failed != nil:
-		return r.later(ctx, b, failed, func(b *v1alpha1.Backup) {
-			setResult(b, res, "")
-			setCondition(b, v1alpha1.CompleteCondition, metav1.ConditionUnknown, reasonInterrupted, failed.Error())
-		})
-	default:
-		return r.execute(ctx, b, plan{})
-	}
-}
-
-// later says in the status why the run does not go on, and comes back after a while.
-func (r *Reconciler) later(ctx context.Context, b *v1alpha1.Backup, failed error, say func(*v1alpha1.Backup)) (ctrl.Result, error) {
-	wait := r.executions.retry.When(b.UID)
-	log.FromContext(ctx).Error(failed, "the run does not go on", "again in", wait)
-	return ctrl.Result{RequeueAfter: wait}, r.update(ctx, b, say)
-}
-
-// plan is what an execution does: begin the run of spec, or resume, and end it first when cancel says why.
-type plan struct {
-	spec   *engine.Spec
-	cancel error
-}
-
-func (r *Reconciler) execute(ctx context.Context, b *v1alpha1.Backup, p plan) (ctrl.Result, error) {
-	begun := r.executions.begin(ctx, b, p.cancel == nil, func(ctx context.Context) error {
-		// controller-runtime's logger, with the Backup's name in it, as the slog.Logger that Davit takes
-		logger := slog.New(logr.ToSlogHandler(log.FromContext(ctx)))
-		err := r.run(ctx, b.DeepCopy(), p, logger)
-		if errors.Is(err, errDraining) {
-			logger.InfoContext(ctx, "the run waits for the next operator")
-		}
-		return err
-	})
-	if !begun {
-		return ctrl.Result{RequeueAfter: queueAgain}, nil
-	}
-	return ctrl.Result{}, nil
-}
-
-// run executes a run to its end. It returns nil when the journal says what became of it, good or bad, and an error when somebody has to carry on.
-func (r *Reconciler) run(ctx context.Context, b *v1alpha1.Backup, p plan, logger *slog.Logger) error {
-	j, err := journal.Open(ctx, r.client, journalKey(b), nil)
-	if err != nil {
-		return err
-	}
-	if err := askCancel(ctx, j, p.cancel); err != nil {
-		return err
-	}
-	on, err := r.connect(b, logger)
-	if err != nil {
-		return err
-	}
-	e, err := newEngine(b, r.client, on, engine.Options{
-		Logger: logger,
-		Observe: func(e engine.Event) {
-			logger.InfoContext(ctx, string(e.Kind), "run", runID(b), "phase", e.Name, "attempt", e.Attempt)
-		},
-		Progress: func(_ engine.PhaseRef, pr function.Progress) { r.executions.report(b, pr) },
-	})
-	if err != nil {
-		return err
-	}
-	guarded := gate{j, r.executions.draining}
-	var res *engine.Result
-	if p.spec != nil {
-		res, err = e.Run(ctx, p.spec, guarded)
-	} else {
-		res, err = e.Resume(ctx, guarded)
-	}
-	if res != nil && res.State.Ended() {
-		return nil
-	}
-	return err
-}
-
-// askCancel writes into the journal that the run shall end, before anybody resumes it. Resuming it with a context that is cancelled already
-// would not do: the engine needs the context to read what the deferred phase works on.
-func askCancel(ctx context.Context, j *journal.Journal, why error) error {
-	if why == nil {
-		return nil
-	}
-	events, err := j.Events(ctx)
-	if err != nil {
-		return err
-	}
-	state, err := engine.Reduce(events)
-	if err != nil || state.Cancel != nil || state.State.Ended() {
-		return err
-	}
-	return j.Append(ctx, engine.Event{
-		Seq: state.Seq + 1, Kind: engine.CancelAsked, Time: time.Now().UTC(),
-		Error: &engine.Failure{Message: fmt.Sprintf("%s: %s", engine.ErrCancelled, why), Code: "cancelled"},
-	})
 }

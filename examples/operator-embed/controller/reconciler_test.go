@@ -55,11 +55,14 @@ func TestABackup(t *testing.T) {
 	require.Equal(t, "dump\ncheck\nundo\n", w.calls())
 
 	object := &corev1.ConfigMap{}
+	require.NoError(t, w.Get(t.Context(), journalKey(b), object))
+	require.Equal(t, b.UID, object.OwnerReferences[0].UID, "the journal goes with the Backup")
+	require.Equal(t, []ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(b)}}, o.concerned(t.Context(), object))
 	require.NoError(t, w.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: catalogue}, object))
 	require.Equal(t, map[string]string{"backup-uid-of-one": `{"path":"dump-1"}`}, object.Data)
 
 	b, before := w.backup("one"), w.events("one")
-	_, err := o.reconcile("one")
+	_, err := o.look("one")
 	require.NoError(t, err)
 	require.Equal(t, b, w.backup("one"))
 	require.Equal(t, before, w.events("one"), "it is not executed again")
@@ -83,7 +86,7 @@ func TestABadBlueprintWaitsForAGoodOne(t *testing.T) {
 			w := newWorld(t, object, backup("one"))
 			w.do("go")
 			o := w.start(1)
-			_, err := o.reconcile("one")
+			_, err := o.look("one")
 			require.NoError(t, err)
 			b := w.backup("one")
 			require.Equal(t, v1alpha1.Pending, b.Status.Phase)
@@ -91,14 +94,14 @@ func TestABadBlueprintWaitsForAGoodOne(t *testing.T) {
 			require.Equal(t, "Unknown Waiting", condition(b, v1alpha1.CompleteCondition))
 			require.Contains(t, meta.FindStatusCondition(b.Status.Conditions, v1alpha1.BlueprintValid).Message, tc.message)
 			require.Empty(t, w.calls())
-			require.Equal(t, []ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(b)}}, o.waitingFor(t.Context(), object))
+			require.Equal(t, []ctrl.Request{{NamespacedName: client.ObjectKeyFromObject(b)}}, o.concerned(t.Context(), object))
 
 			object.Data = map[string]string{blueprintKey: good}
 			require.NoError(t, w.Update(t.Context(), object))
 			b = o.until("one", ended)
 			require.Equal(t, v1alpha1.Complete, b.Status.Phase, b.Status.Message)
 			require.Equal(t, "True Valid", condition(b, v1alpha1.BlueprintValid))
-			require.Empty(t, o.waitingFor(t.Context(), object), "a Backup that has begun does not care")
+			require.Empty(t, o.concerned(t.Context(), object), "a Backup that has begun does not care")
 		})
 	}
 }
@@ -111,11 +114,11 @@ func TestAnAbsentDatabaseIsWaitedFor(t *testing.T) {
 	b := o.until("one", func(b *v1alpha1.Backup) bool { return strings.Contains(b.Status.Message, "absent") })
 	require.Equal(t, v1alpha1.Pending, b.Status.Phase)
 	require.Empty(t, w.events("one"))
-	res, err := o.reconcile("one")
+	res, err := o.look("one")
 	require.NoError(t, err)
 	require.Zero(t, res)
 	require.Eventually(t, func() bool {
-		res, err = o.reconcile("one")
+		res, err = o.look("one")
 		return err == nil && res.RequeueAfter >= 2*time.Second
 	}, 10*time.Second, 10*time.Millisecond, "less and less often")
 }
@@ -192,7 +195,7 @@ func TestDeletionCancels(t *testing.T) {
 			require.Equal(t, engine.Cancelled, res.State)
 			require.ErrorContains(t, res.Err(), "the Backup was deleted")
 			require.Equal(t, []string{"db-0"}, w.pods())
-			_, err = o.reconcile("one")
+			_, err = o.look("one")
 			require.NoError(t, err)
 			require.Empty(t, o.executions.all)
 		})
@@ -208,9 +211,9 @@ func TestABackupThatVanishes(t *testing.T) {
 	require.NoError(t, w.Update(t.Context(), b))
 	require.NoError(t, w.Delete(t.Context(), b))
 	require.Eventually(t, func() bool {
-		_, err := o.reconcile("one")
+		_, err := o.look("one")
 		return err == nil && len(o.executions.all) == 0
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	require.Equal(t, "dump\nundo\n", w.calls())
 	require.Equal(t, []string{"db-0"}, w.pods())
 }
@@ -262,7 +265,7 @@ func TestALostJournalFailsTheBackup(t *testing.T) {
 		running, _, _ := o.executions.look("uid-of-one")
 		return !running
 	}, 10*time.Second, 10*time.Millisecond, "what still ran was ended")
-	_, err := o.reconcile("one")
+	_, err := o.look("one")
 	require.NoError(t, err)
 	require.Equal(t, "dump\n", w.calls(), "and not begun anew")
 }
@@ -288,7 +291,7 @@ func TestAtMostSoManyAtOnce(t *testing.T) {
 	w := newWorld(t, configMap(good), backup("one"), backup("two"))
 	o := w.start(1)
 	o.until("one", dumping(w))
-	res, err := o.reconcile("two")
+	res, err := o.look("two")
 	require.NoError(t, err)
 	require.Equal(t, queueAgain, res.RequeueAfter)
 	require.Equal(t, v1alpha1.Pending, w.backup("two").Status.Phase)

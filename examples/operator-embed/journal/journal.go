@@ -8,6 +8,12 @@
 // It holds what was captured at the beginning of the run and what phases put out, with references in place of the secrets that the run knows: whoever may read
 // the ConfigMaps of the namespace reads that.
 //
+// # Owners
+//
+// Nobody owns the journal of a run that is under way. Were it the Backup, kubectl delete --cascade=foreground would remove the journal at once, and the
+// pods of the run too, deferred phase and all. The journal itself owns the pods ([Journal.Reference]): what nobody can carry on any more goes. A run that has ended is
+// handed over ([HandOver]), and goes when the Backup goes.
+//
 // # Size
 //
 // Kubernetes stores 1 MiB in a ConfigMap. The last [Reserve] bytes are kept for events that end something: a run whose journal is full
@@ -79,6 +85,7 @@ type Journal struct {
 	patience time.Duration
 
 	mu      sync.Mutex
+	uid     types.UID
 	version string
 	size    int
 	events  []engine.Event
@@ -86,14 +93,23 @@ type Journal struct {
 
 var _ engine.Journal = (*Journal)(nil)
 
-// Create makes an empty journal; one that is there already stays as it is. It goes when its owner goes. The owner must not block
-// its owner's deletion (blockOwnerDeletion): the run has to be ended first, and needs it for that.
-func Create(ctx context.Context, c client.Client, key client.ObjectKey, owner metav1.OwnerReference) error {
-	err := c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Name: key.Name, Namespace: key.Namespace, OwnerReferences: []metav1.OwnerReference{owner},
-	}})
+// Create makes an empty journal with these annotations; one that is there already stays as it is.
+func Create(ctx context.Context, c client.Client, key client.ObjectKey, annotations map[string]string) error {
+	err := c.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: key.Namespace, Annotations: annotations}})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create the journal, config map %s: %w", key, err)
+	}
+	return nil
+}
+
+// HandOver gives the journal of a run that has ended to an owner. It is garbage when the owner does not exist any more, and an absent journal is no error.
+func HandOver(ctx context.Context, c client.Client, key client.ObjectKey, owner metav1.OwnerReference) error {
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": []metav1.OwnerReference{owner}}})
+	if err != nil {
+		return err
+	}
+	if err := c.Patch(ctx, metaOf(key), client.RawPatch(types.MergePatchType, body)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("hand over the journal, config map %s: %w", key, err)
 	}
 	return nil
 }
@@ -132,7 +148,7 @@ func Open(ctx context.Context, c client.Client, key client.ObjectKey, opts *Opti
 			return nil, err
 		}
 		j.size = size(object)
-		j.version = object.ResourceVersion
+		j.uid, j.version = object.UID, object.ResourceVersion
 		err = j.patch(ctx, map[string]any{"metadata": map[string]any{"annotations": map[string]string{writerAnnotation: j.writer}}})
 		switch {
 		case err == nil:
@@ -141,6 +157,12 @@ func Open(ctx context.Context, c client.Client, key client.ObjectKey, opts *Opti
 			return nil, fmt.Errorf("take over the journal, config map %s: %w", key, err)
 		}
 	}
+}
+
+// Reference is for what the run makes, as its owner.
+func (j *Journal) Reference() metav1.OwnerReference {
+	isController := true
+	return metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: j.key.Name, UID: j.uid, Controller: &isController}
 }
 
 // Events returns the events that were there when the journal was opened, and those appended since.
@@ -228,6 +250,14 @@ func get(ctx context.Context, c client.Reader, key client.ObjectKey) (*corev1.Co
 	return object, nil
 }
 
+// metaOf is what a patch is applied to whose answer is wanted as metadata alone.
+func metaOf(key client.ObjectKey) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: key.Namespace},
+	}
+}
+
 // patch changes the object if it is still the version that is known, and notes the new version. The answer is metadata alone: the events are here already.
 func (j *Journal) patch(ctx context.Context, change map[string]any) error {
 	meta, _ := change["metadata"].(map[string]any)
@@ -240,10 +270,7 @@ func (j *Journal) patch(ctx context.Context, change map[string]any) error {
 	if err != nil {
 		return err
 	}
-	object := &metav1.PartialObjectMetadata{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{Name: j.key.Name, Namespace: j.key.Namespace},
-	}
+	object := metaOf(j.key)
 	if err := j.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, body)); err != nil {
 		return err
 	}

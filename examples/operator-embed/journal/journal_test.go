@@ -43,7 +43,7 @@ func newServer(t *testing.T) *server {
 			return s.patch(ctx, c, obj, p)
 		},
 	}).Build()
-	require.NoError(t, journal.Create(t.Context(), s, key, metav1.OwnerReference{Kind: "Backup", Name: "b", UID: "1"}))
+	require.NoError(t, journal.Create(t.Context(), s, key, map[string]string{"for": "b"}))
 	return s
 }
 
@@ -87,12 +87,27 @@ func TestKeepsEventsInOrder(t *testing.T) {
 func TestCreateKeepsWhatIsThere(t *testing.T) {
 	s := newServer(t)
 	require.NoError(t, s.open(t).Append(t.Context(), event(1)))
-	require.NoError(t, journal.Create(t.Context(), s, key, metav1.OwnerReference{}))
+	require.NoError(t, journal.Create(t.Context(), s, key, nil))
 	require.Len(t, s.stored(t), 1)
 	object := &corev1.ConfigMap{}
 	require.NoError(t, s.Get(t.Context(), key, object))
-	require.Equal(t, "Backup", object.OwnerReferences[0].Kind)
-	require.Nil(t, object.OwnerReferences[0].BlockOwnerDeletion)
+	require.Equal(t, "b", object.Annotations["for"])
+}
+
+func TestHandOver(t *testing.T) {
+	s := newServer(t)
+	require.NoError(t, s.open(t).Append(t.Context(), event(1)))
+	object := &corev1.ConfigMap{}
+	require.NoError(t, s.Get(t.Context(), key, object))
+	require.Empty(t, object.OwnerReferences)
+	owner := metav1.OwnerReference{APIVersion: "example.davit.io/v1alpha1", Kind: "Backup", Name: "b", UID: "1"}
+	for range 2 {
+		require.NoError(t, journal.HandOver(t.Context(), s, key, owner))
+		require.NoError(t, s.Get(t.Context(), key, object))
+		require.Equal(t, []metav1.OwnerReference{owner}, object.OwnerReferences)
+	}
+	require.Len(t, s.stored(t), 1)
+	require.NoError(t, journal.HandOver(t.Context(), s, client.ObjectKey{Namespace: "shop", Name: "absent"}, owner))
 }
 
 func TestAnEarlierWriterComesTooLate(t *testing.T) {
