@@ -42,7 +42,7 @@ var table = map[string][]string{
 }
 
 // tops put the other packages together.
-var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs", "internal/testcluster/*"}
+var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs", "internal/rehearsal", "internal/testcluster/*"}
 
 // core is what an embedder always links. Through any depth it reaches none of heavy.
 var core = []string{"template", "function", "location", "snapshot", "blueprint", "engine", "engine/rbac", "cluster"}
