@@ -20,6 +20,8 @@ const (
 	logPatience = 30 * time.Second
 	// deniedPatience is how long a request may be refused that was allowed, or may have been: a server that has just started does not know its roles yet.
 	deniedPatience = 10 * time.Second
+	// closing is how long after its stream was closed a container may be known to have ended, for the one to be why the other was.
+	closing = 10 * time.Second
 	// logPause is the longest pause between two connections.
 	logPause = 5 * time.Second
 )
@@ -61,6 +63,8 @@ type follower struct {
 	quiet, moves int
 	// heard is when something was last read, in nanoseconds since 1970.
 	heard atomic.Int64
+	// endedAt is when the container was first known to have ended, closedAt when a stream was last closed without an error.
+	endedAt, closedAt time.Time
 	// sighted means that the last connection has come upon the line that was delivered last.
 	sighted bool
 	// doubts counts connections, one after the other, that may or may not have ended before they came to that line.
@@ -77,6 +81,9 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		}
 		ended := f.hasEnded() // before the log is opened: what was written until then can be read from it
+		if ended && f.endedAt.IsZero() {
+			f.endedAt = time.Now()
+		}
 		delivered, err := f.connect(ctx, !ended)
 		if f.at.lost = errors.Is(err, errMoved); f.sighted || f.at.lost {
 			f.doubts = 0
@@ -84,8 +91,11 @@ func (f *follower) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if over, err := f.judge(ended, delivered, err); over {
+		if over, err := f.judge(ctx, ended, delivered, err); over {
 			return err
+		}
+		if err == nil {
+			f.closedAt = time.Now()
 		}
 		if err != nil && !f.at.lost {
 			f.trouble(ctx, err)
@@ -100,7 +110,7 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 // judge tells whether a connection was the last one, and what comes of it.
-func (f *follower) judge(ended bool, delivered int64, err error) (over bool, _ error) {
+func (f *follower) judge(ctx context.Context, ended bool, delivered int64, err error) (over bool, _ error) {
 	denied := f.denied.exhausted(errors.Is(err, cluster.ErrDenied))
 	unread := f.failing.exhausted(ended && delivered == 0 && err != nil)
 	switch {
@@ -118,9 +128,18 @@ func (f *follower) judge(ended bool, delivered int64, err error) (over bool, _ e
 			return true, fmt.Errorf("%w: its lines come and go", errUnread)
 		}
 	case unread, errors.Is(err, cluster.ErrNotFound):
-		return true, fmt.Errorf("%w: %w", errUnread, err)
+		return true, f.unconfirmed(ctx, err)
 	}
 	return false, nil
+}
+
+// unconfirmed lets a log pass whose end could not be read once more, because the kubelet has cleared up behind the container: its stream was closed as the container ended.
+func (f *follower) unconfirmed(ctx context.Context, err error) error {
+	if f.closedAt.IsZero() || f.closedAt.Before(f.endedAt.Add(-closing)) {
+		return fmt.Errorf("%w: %w", errUnread, err)
+	}
+	f.log.WarnContext(ctx, "the log of a pod was read, but not once more to be sure of its end", "error", err)
+	return nil
 }
 
 // patient bounds how long something may go wrong without a break.

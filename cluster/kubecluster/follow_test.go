@@ -366,7 +366,7 @@ func TestFollowGivesUp(t *testing.T) {
 		"a refusal": {func(context.Context) (io.ReadCloser, error) { return nil, cluster.ErrDenied }, false, io.Discard, cluster.ErrDenied, 20 * time.Second},
 		"a writer": {func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader("2026-01-02T03:04:05Z x\n")), nil
-		}, false, failing{errDisk}, errDisk, time.Second},
+		}, false, badWriter{errDisk}, errDisk, time.Second},
 		"a context":           {func(ctx context.Context) (io.ReadCloser, error) { return blocking(ctx, nil), nil }, false, io.Discard, cause, time.Hour},
 		"between two streams": {func(context.Context) (io.ReadCloser, error) { return nil, io.ErrUnexpectedEOF }, false, io.Discard, cause, time.Hour},
 	} {
@@ -390,9 +390,34 @@ func TestFollowGivesUp(t *testing.T) {
 	}
 }
 
-type failing struct{ err error }
+type badWriter struct{ err error }
 
-func (f failing) Write([]byte) (int, error) { return 0, f.err }
+func (f badWriter) Write([]byte) (int, error) { return 0, f.err }
+
+// A kubelet under disk pressure removes what a container has left as soon as it ends.
+func TestFollowDoesNotInsistOnWhatItHasRead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ends time.Duration // after the stream was closed
+		want error
+	}{"closed by its end": {time.Second, nil}, "closed long before": {time.Minute, errUnread}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan struct{})
+				time.AfterFunc(tc.ends, func() { close(ended) })
+				opened := 0
+				var log bytes.Buffer
+				f := &follower{out: io.Discard, log: slog.New(slog.NewTextHandler(&log, nil)), ended: ended, open: func(context.Context, time.Time, bool) (io.ReadCloser, error) {
+					if opened++; opened > 1 {
+						return io.NopCloser(strings.NewReader("unable to retrieve container logs for containerd://0")), nil
+					}
+					return io.NopCloser(bytes.NewReader(render(numbered(3), time.Time{}))), nil
+				}}
+				require.ErrorIs(t, f.run(t.Context()), tc.want)
+				require.Contains(t, log.String(), "unable to retrieve")
+			})
+		})
+	}
+}
 
 // A server that starts again refuses for some time what it has allowed before.
 func TestFollowOutlastsAShortRefusal(t *testing.T) {

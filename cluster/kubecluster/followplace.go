@@ -132,7 +132,7 @@ func (r *resumer) atEnd(ctx context.Context) error {
 	switch {
 	case r.found, r.passed > 0, !r.seen:
 		return nil
-	case r.odd:
+	case r.odd && r.doubtful():
 		return r.mistaken(ctx)
 	case r.later && r.doubtful():
 		return errMoved

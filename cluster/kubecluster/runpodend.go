@@ -19,6 +19,9 @@ const (
 	reasonOOM        = "OOMKilled"
 )
 
+// killed is the exit code of a container that was killed: 128 plus the number of SIGKILL.
+const killed = 137
+
 func isTerminal(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
@@ -98,6 +101,8 @@ func (r *podRun) exit(pod *corev1.Pod, name string, t *corev1.ContainerStateTerm
 		why = reasonOOM + ": " + limitOf(pod, name)
 	case neverRan(t):
 		why = "its command could not be started: " + brief(cmp.Or(t.Message, t.Reason))
+	case why == "" && exit.Code == killed: // runtimes miss some kills by the kernel
+		why = "killed by nobody known; perhaps it ran out of memory: " + limitOf(pod, name)
 	}
 	if why == "" {
 		return exit

@@ -58,7 +58,10 @@ func (c *Cluster) stop(ctx context.Context, w *wanted, cause error) error {
 	if pod == nil || !w.owns(pod) {
 		return cause
 	}
-	return errors.Join(cause, c.remove(ctx, pod))
+	if err := c.remove(ctx, pod); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
 }
 
 // remove deletes a pod and returns when it is gone. After half of Options.RemoveTimeout it is not asked any more but killed; a pod on a node that does not answer is then
