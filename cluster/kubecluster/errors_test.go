@@ -71,7 +71,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 			require.ErrorContains(t, got, "get secrets app/s: ")
 			require.ErrorContains(t, got, answer.Error(), "the server's words are kept")
 			for _, kind := range []error{cluster.ErrNotFound, cluster.ErrExists, cluster.ErrDenied, cluster.ErrInvalid} {
-				require.Equal(t, kind == tc.want, errors.Is(got, kind), "%v: %v", kind, got)
+				require.Equal(t, errors.Is(tc.want, kind), errors.Is(got, kind), "%v: %v", kind, got)
 			}
 			if status, ok := errors.AsType[*apierrors.StatusError](answer); ok {
 				require.ErrorIs(t, got, status)

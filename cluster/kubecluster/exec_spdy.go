@@ -12,23 +12,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/apimachinery/pkg/util/remotecommand"
 	"k8s.io/client-go/rest"
 	client "k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 	streaming "k8s.io/streaming/pkg/httpstream/spdy"
 )
 
 // spdy runs the command through SPDY and returns its status. The executor of client-go takes a connection that ended before the status came for success; so the
 // status is watched on its way.
 func (c *Cluster) spdy(ctx context.Context, x *execution) ([]byte, error) {
-	transport, upgrader, err := spdyTransport(c.clients.Config)
+	transport, watch, err := spdyTransport(c.clients.Config)
 	if err != nil {
 		return nil, err
 	}
-	watch := &statusWatch{upgrader: upgrader}
-	executor, err := client.NewSPDYExecutorForProtocols(transport, watch, http.MethodPost, x.url, remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name)
+	executor, err := client.NewSPDYExecutorForProtocols(transport, spdy.NewUpgraderForStreaming(watch), http.MethodPost, x.url,
+		remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (c *Cluster) spdy(ctx context.Context, x *execution) ([]byte, error) {
 
 // spdyTransport is spdy.RoundTripperFor without the ping every 5 s: one that comes between the end of the command and that of its output, for a reader that is slow, makes
 // the server's system forget what is still on the way.
-func spdyTransport(config *rest.Config) (http.RoundTripper, spdy.Upgrader, error) {
+func spdyTransport(config *rest.Config) (http.RoundTripper, *statusWatch, error) {
 	tls, err := rest.TLSConfigFor(config)
 	if err != nil {
 		return nil, nil, err
@@ -66,12 +66,12 @@ func spdyTransport(config *rest.Config) (http.RoundTripper, spdy.Upgrader, error
 		return nil, nil, err
 	}
 	transport, err := rest.HTTPWrappersForConfig(config, tripper)
-	return transport, spdy.NewUpgraderForStreaming(tripper), err
+	return transport, &statusWatch{SpdyRoundTripper: tripper}, err
 }
 
 // statusWatch keeps what comes on the error stream of a connection, where the status belongs, up to a little more than there may be.
 type statusWatch struct {
-	upgrader spdy.Upgrader
+	*streaming.SpdyRoundTripper
 
 	mu     sync.Mutex
 	opened bool
@@ -83,7 +83,7 @@ func (w *statusWatch) NewConnection(resp *http.Response) (httpstream.Connection,
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return nil, answered(resp)
 	}
-	conn, err := w.upgrader.NewConnection(resp)
+	conn, err := w.SpdyRoundTripper.NewConnection(resp)
 	if err != nil {
 		return nil, err
 	}

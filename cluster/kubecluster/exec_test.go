@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gorilla "github.com/gorilla/websocket"
@@ -239,63 +241,114 @@ func TestExecAndTheServerHangs(t *testing.T) {
 	}
 }
 
-func TestExecGivesUpASilentServer(t *testing.T) {
-	silent := func(conn *gorilla.Conn) {
-		conn.SetPingHandler(func(string) error { return nil })
-		_, _, _ = conn.NextReader()
+// oneConn is a listener for one connection.
+type oneConn chan net.Conn
+
+func (l oneConn) Accept() (net.Conn, error) {
+	if conn, ok := <-l; ok {
+		return conn, nil
 	}
-	c := socket(t, silent)
-	c.exec.pulse = pulse{every: 10 * time.Millisecond, silence: 100 * time.Millisecond}
-	err := c.Exec(t.Context(), command)
-	require.ErrorIs(t, err, errNoStatus)
-	require.ErrorContains(t, err, "silent for 100ms")
+	return nil, net.ErrClosed
+}
+func (l oneConn) Close() error   { return nil }
+func (l oneConn) Addr() net.Addr { return &net.UnixAddr{} }
 
-	// One that answers is waited for, also one that asks in turn, as is one that has input to work on, and one whose output the caller does not take.
-	c = socket(t, func(conn *gorilla.Conn) {
-		pongs := make(chan struct{}, 1)
-		conn.SetPongHandler(func(data string) error {
-			if data == "there?" {
-				pongs <- struct{}{}
-			}
-			return nil
-		})
-		go func() { _, _, _ = conn.NextReader() }()
-		time.Sleep(300 * time.Millisecond)
-		_ = conn.WriteControl(gorilla.PingMessage, []byte("there?"), time.Now().Add(time.Second))
-		<-pongs
-		send(conn, 3, success)
-		goodbye(conn)
-	})
-	c.exec.pulse = pulse{every: 10 * time.Millisecond, silence: 100 * time.Millisecond}
-	require.NoError(t, c.Exec(t.Context(), command))
-
-	c = socket(t, func(conn *gorilla.Conn) {
-		time.Sleep(300 * time.Millisecond)
-		send(conn, 3, success)
-		goodbye(conn)
-	})
-	c.exec.pulse = pulse{every: 10 * time.Millisecond, silence: 100 * time.Millisecond}
-	cmd := command
-	cmd.Stdin = strings.NewReader("work")
-	require.NoError(t, c.Exec(t.Context(), cmd))
-
-	c = socket(t, func(conn *gorilla.Conn) {
-		send(conn, 1, "a")
-		send(conn, 1, "b")
-		send(conn, 3, success)
-		conn.SetPingHandler(func(string) error { t.Error("a ping while output waits"); return nil })
-		_, _, _ = conn.NextReader()
-	})
-	c.exec.pulse = pulse{every: 10 * time.Millisecond, silence: 100 * time.Millisecond, linger: time.Millisecond}
-	cmd = command
-	cmd.Stdout = lazy{}
-	require.NoError(t, c.Exec(t.Context(), cmd))
+// overPipe runs a command through a WebSocket without a network, so that time can be that of a synctest bubble.
+func overPipe(t *testing.T, stdin io.Reader, stdout io.Writer, serve func(*gorilla.Conn)) ([]byte, error) {
+	t.Helper()
+	near, far := net.Pipe()
+	l := make(oneConn, 1)
+	l <- far
+	close(l)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&gorilla.Upgrader{}).Upgrade(w, r, nil)
+		if err == nil {
+			serve(conn)
+			_ = conn.Close()
+		}
+	})}
+	go func() { _ = server.Serve(l) }()
+	conn, _, err := (&gorilla.Dialer{NetDial: func(string, string) (net.Conn, error) { return near, nil }}).DialContext(t.Context(), "ws://x", nil)
+	require.NoError(t, err)
+	defer conn.Close()
+	s := newStreams(func(error) {})
+	x := &execution{streams: s, stderr: io.Discard, tail: &tail{}}
+	if stdin != nil {
+		x.stdin = &source{s, stdin}
+	}
+	if stdout != nil {
+		x.stdout = &sink{s, stdout, nil}
+	}
+	return (&wire{conn: conn, x: x, pongs: make(chan string, 1)}).run()
 }
 
+func TestExecGivesUpASilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_, err := overPipe(t, nil, nil, func(conn *gorilla.Conn) {
+			conn.SetPingHandler(func(string) error { return nil })
+			_, _, _ = conn.NextReader()
+		})
+		require.ErrorIs(t, err, errNoStatus)
+		require.ErrorContains(t, err, "silent for 1m0s")
+		require.InDelta(t, time.Minute, time.Since(begin), float64(11*time.Second))
+	})
+}
+
+// A server that answers is waited for, as is one that has input to work on and reads nothing else.
+func TestExecWaitsForASlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pongs := make(chan string, 1)
+		status, err := overPipe(t, nil, nil, func(conn *gorilla.Conn) {
+			conn.SetPongHandler(func(data string) error { pongs <- data; return nil })
+			go func() { _, _, _ = conn.NextReader() }()
+			time.Sleep(5 * time.Hour)
+			_ = conn.WriteControl(gorilla.PingMessage, []byte("there?"), time.Now().Add(time.Second))
+			if got := <-pongs; got != "there?" {
+				t.Errorf("the answer to a ping is %q", got)
+			}
+			send(conn, 3, success)
+			goodbye(conn)
+		})
+		require.NoError(t, err)
+		require.Equal(t, success, string(status))
+
+		_, err = overPipe(t, strings.NewReader("work"), nil, func(conn *gorilla.Conn) {
+			conn.SetPingHandler(func(string) error { return nil }) // it is in the queue, behind the input
+			time.AfterFunc(5*time.Hour, func() {
+				send(conn, 3, success)
+				goodbye(conn)
+			})
+			for {
+				if _, _, err := conn.NextReader(); err != nil {
+					return
+				}
+			}
+		})
+		require.NoError(t, err)
+	})
+}
+
+// While output waits for the caller, nothing is sent to a server that may have closed its side, however long that takes.
+func TestExecSendsNoPingWhileOutputWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, err := overPipe(t, nil, lazy{}, func(conn *gorilla.Conn) {
+			conn.SetPingHandler(func(string) error { t.Error("a ping"); return nil })
+			go func() { _, _, _ = conn.NextReader() }()
+			send(conn, 1, "a")
+			send(conn, 1, "b")
+			send(conn, 3, success)
+			goodbye(conn)
+		})
+		require.NoError(t, err)
+	})
+}
+
+// lazy takes an hour for a Write.
 type lazy struct{}
 
 func (lazy) Write(p []byte) (int, error) {
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(time.Hour)
 	return len(p), nil
 }
 
@@ -317,7 +370,7 @@ func TestExecFallsBack(t *testing.T) {
 		text   string
 	}{
 		"legacy server": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, nil, ""},
-		"proxy":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 502) }, nil, ""},
+		"proxy":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusBadGateway) }, nil, ""},
 		"no upgrade": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, status(400, "BadRequest", "you must upgrade"))
 		}, nil, ""},
@@ -453,6 +506,58 @@ func TestExecThroughSPDY(t *testing.T) {
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
+}
+
+func TestStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended error
+		s := newStreams(func(err error) { ended = err })
+		var to bytes.Buffer
+		w := &sink{s, &to, nil}
+		_, err := w.Write([]byte("before"))
+		require.NoError(t, err)
+
+		// A reader that fails ends the command, and returns when that is over.
+		broken, returned := errors.New("broken"), false
+		go func() {
+			_, err := (&source{s, unable{broken}}).Read(nil)
+			returned = errors.Is(err, broken)
+		}()
+		synctest.Wait()
+		require.ErrorIs(t, ended, broken)
+		require.ErrorIs(t, s.fault(), broken)
+		require.False(t, returned)
+
+		s.close()
+		_, err = w.Write([]byte("after"))
+		require.ErrorIs(t, err, errOver)
+		require.Equal(t, "before", to.String())
+		close(s.over)
+		synctest.Wait()
+		require.True(t, returned)
+		n, err := (&source{s, strings.NewReader("more")}).Read(make([]byte, 4))
+		require.Zero(t, n)
+		require.ErrorIs(t, err, errOver)
+
+		// The end waits for a Write that is short, and not for one that is long.
+		for _, long := range []bool{false, true} {
+			s, done := newStreams(func(error) {}), false
+			r, pipe := io.Pipe()
+			go func() {
+				_, _ = (&sink{s, pipe, nil}).Write([]byte("x"))
+				done = true
+			}()
+			synctest.Wait()
+			if !long {
+				time.AfterFunc(letGo/2, func() { _, _ = r.Read(make([]byte, 1)) })
+			}
+			s.close()
+			synctest.Wait()
+			require.Equal(t, !long, done)
+			_ = r.Close()
+			synctest.Wait()
+		}
+	})
 }
 
 func TestTail(t *testing.T) {

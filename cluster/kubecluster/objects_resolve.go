@@ -8,7 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -58,7 +58,7 @@ func checkRef(ref cluster.Ref) error {
 	for _, field := range []struct{ name, value string }{
 		{"apiVersion", ref.APIVersion}, {"group", ref.Group}, {"resource", ref.Resource}, {"kind", ref.Kind}, {"namespace", ref.Namespace}, {"name", ref.Name},
 	} {
-		if faults := path.IsValidPathSegmentName(field.value); len(faults) > 0 {
+		if faults := content.IsPathSegmentName(field.value); len(faults) > 0 {
 			return fmt.Errorf("%w: reference to %s: %s %q %s", cluster.ErrInvalid, ref, field.name, field.value, strings.Join(faults, ", "))
 		}
 	}

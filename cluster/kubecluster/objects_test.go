@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
@@ -119,9 +120,9 @@ func TestDeletePassesOverFaultsThatPass(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		if r.Method == http.MethodDelete {
 			body, err := io.ReadAll(r.Body)
-			require.NoError(t, err)
-			require.Contains(t, string(body), `"propagationPolicy":"Background"`)
-			require.Contains(t, string(body), `"uid":"u-1"`)
+			assert.NoError(t, err)
+			assert.Contains(t, string(body), `"propagationPolicy":"Background"`)
+			assert.Contains(t, string(body), `"uid":"u-1"`)
 			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
 			return
 		}
@@ -130,7 +131,7 @@ func TestDeletePassesOverFaultsThatPass(t *testing.T) {
 			_, _ = io.WriteString(w, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x","uid":"u-1"}}`)
 		case 2:
 			hijacked, _, err := w.(http.Hijacker).Hijack()
-			require.NoError(t, err)
+			assert.NoError(t, err)
 			_ = hijacked.Close()
 		case 3:
 			w.WriteHeader(http.StatusInternalServerError)
