@@ -13,8 +13,8 @@ e2e:      ## run the long tests beside a Kubernetes that is started for them: ne
 cluster:  ## start a Kubernetes to play with; it says how to use it
 	go run ./internal/testcluster/cmd
 
-bench:    ## measure every promise about speed or memory, one line each
-	bash .ci/bench
+bench:    ## measure every promise about speed or memory, one line each; some beside a Kubernetes
+	go run ./internal/testcluster/cmd -- bash .ci/bench
 
 generate: ## write docs/functions.md and docs/lint.md anew
 	go run ./internal/gendocs

@@ -432,18 +432,6 @@ func (c *Cluster) end(ctx context.Context, p *podDir) error {
 	}
 }
 
-// inSession tells whether a process with the mark is in the session: its number is then still the pod's.
-func inSession(session int, mark string) bool {
-	pids, err := processes(0, mark)
-	if err != nil || session == 0 {
-		return false
-	}
-	return slices.ContainsFunc(pids, func(pid int) bool {
-		sid, alive := sessionOf(pid)
-		return alive && sid == session
-	})
-}
-
 // mark is what the environment of the pod's processes holds.
 func (p *podDir) mark() string { return markName + "=" + p.uid() }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -62,4 +63,16 @@ func hasMarks(pid int, marks []string) bool {
 		}
 	}
 	return true
+}
+
+// inSession tells whether a process with the mark is in the session: its number is then still the pod's.
+func inSession(session int, mark string) bool {
+	pids, err := processes(0, mark)
+	if err != nil || session == 0 {
+		return false
+	}
+	return slices.ContainsFunc(pids, func(pid int) bool {
+		sid, alive := sessionOf(pid)
+		return alive && sid == session
+	})
 }

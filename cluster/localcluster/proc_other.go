@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // processes returns the living processes of the group that the session's leader made (0 for none). Marks are not
@@ -33,4 +35,16 @@ func processes(session int, _ ...string) ([]int, error) {
 		}
 	}
 	return pids, nil
+}
+
+// sessionOf asks for the session of a process; one that is gone has none.
+func sessionOf(pid int) (session int, alive bool) {
+	session, err := unix.Getsid(pid)
+	return session, err == nil
+}
+
+// inSession tells whether the session's leader lives. Whether it is the pod's cannot be told portably.
+func inSession(session int, _ string) bool {
+	sid, alive := sessionOf(session)
+	return session != 0 && alive && sid == session
 }
