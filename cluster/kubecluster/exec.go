@@ -28,7 +28,8 @@ var _ cluster.Executor = (*Cluster)(nil)
 // Stdin or a Write that hangs then may outlast Exec, as may the Read for more input that a command did not ask for; no other begins.
 //
 // A connection that ends without the command's status is an error: how the command ended is not known. Still, output can lack its end while the status
-// says success, where somebody on the way has lost it (kubernetes#124571); package execstream finds out. A command that leaves more than about 150 KB of its input unread
+// says success, where somebody on the way has lost it (kubernetes#124571); package execstream finds out. And who translates a WebSocket to SPDY, API servers
+// before Kubernetes 1.36 and kubelets since, takes for success that its own connection to the container runtime was lost: so says the source of its executor. A command that leaves more than about 150 KB of its input unread
 // can seem not to end: containerd 1.6 waits for the rest to be read, so Exec waits until ctx ends. Servers close a connection on which neither
 // side has sent data for hours, kubelets after 4.
 //
