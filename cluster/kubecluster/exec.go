@@ -29,9 +29,9 @@ var _ cluster.Executor = (*Cluster)(nil)
 //
 // A connection that ends without the command's status is an error: how the command ended is not known. Still, output can lack its end while the status
 // says success, where somebody on the way has lost it (kubernetes#124571); package execstream finds out. And who translates a WebSocket to SPDY, API servers
-// before Kubernetes 1.36 and kubelets since, takes for success that its own connection to the container runtime was lost: so says the source of its executor. A command that leaves more than about 150 KB of its input unread
-// can seem not to end: containerd 1.6 waits for the rest to be read, so Exec waits until ctx ends. Servers close a connection on which neither
-// side has sent data for hours, kubelets after 4.
+// before Kubernetes 1.36 and kubelets since, takes it for success when its own connection to the container runtime is lost (so says its source).
+// A command that leaves more than about 150 KB of its input unread can seem not to end: containerd 1.6 waits for the rest to be read, so Exec waits
+// until ctx ends. Servers close a connection on which neither side has sent data for hours, kubelets after 4.
 //
 // The verbs are get on pods, and get and create on pods/exec: a WebSocket begins with a GET, and servers want create besides. A refusal is not evaded by SPDY, which
 // would need create alone.
