@@ -73,6 +73,8 @@ func (f farEnd) out(ctx context.Context) error {
 		return err
 	}
 	defer r.Close() //nolint:errcheck // nothing is lost in it
+	widen(w)
+	widen(f.s.Out)
 	c := f.start(nil, w)
 	_ = w.Close()
 	host := make(chan error, 1)

@@ -28,6 +28,8 @@ func (f farEnd) in(ctx context.Context) error {
 		return err
 	}
 	defer w.Close() //nolint:errcheck // closed once the command is at its end, whatever comes of it
+	widen(w)
+	widen(f.s.In)
 	c := f.start(r, nil)
 	left := make(chan bool, 1)
 	go func() { left <- c.leaves(r) }()
