@@ -95,8 +95,13 @@ func New(clients Clients, opts *Options) (*Cluster, error) {
 	return c, nil
 }
 
-// ForConfig makes the clients of a configuration, whose QPS and Burst are the host's choice. Nothing is asked of the server yet.
+// ForConfig makes the clients of a configuration, whose QPS and Burst are the host's choice. Warnings of the server are dropped, because client-go would print them,
+// unless the configuration says what to do with them. Nothing is asked of the server yet.
 func ForConfig(config *rest.Config) (Clients, error) {
+	if config.WarningHandler == nil && config.WarningHandlerWithContext == nil {
+		config = rest.CopyConfig(config)
+		config.WarningHandler = rest.NoWarnings{}
+	}
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return Clients{}, fmt.Errorf("client for Kubernetes: %w", err)
