@@ -113,10 +113,10 @@ func follow(t *testing.T, s *script) (got followed) {
 		if len(s.connections) == 0 {
 			close(s.ended)
 		}
-		var out, log bytes.Buffer
-		f := &follower{open: s.open, out: &out, log: slog.New(slog.NewTextHandler(&log, nil)), ended: s.ended}
+		var out, text bytes.Buffer
+		f := &follower{open: s.open, out: &out, log: slog.New(slog.NewTextHandler(&text, nil)), ended: s.ended}
 		got.err = f.run(t.Context())
-		got.text, got.log = out.String(), log.String()
+		got.text, got.log = out.String(), text.String()
 	})
 	return got
 }
@@ -333,11 +333,12 @@ func TestFollowDoesNotWaitForALineThatIsGone(t *testing.T) {
 			}
 			return io.NopCloser(bytes.NewReader(render(entries[42:43], since))), nil
 		}}
-		go func() {
-			time.Sleep(10 * time.Second)
-			require.Equal(t, plain(entries[:40])+plain(entries[42:43]), out.String(), "long before the stream ends")
-		}()
-		require.NoError(t, f.run(t.Context()))
+		done := make(chan error, 1)
+		go func() { done <- f.run(t.Context()) }()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Equal(t, plain(entries[:40])+plain(entries[42:43]), out.String(), "long before the stream ends")
+		require.NoError(t, <-done)
 		require.Less(t, time.Since(begun), 2*time.Hour)
 	})
 }
@@ -405,15 +406,15 @@ func TestFollowDoesNotInsistOnWhatItHasRead(t *testing.T) {
 				ended := make(chan struct{})
 				time.AfterFunc(tc.ends, func() { close(ended) })
 				opened := 0
-				var log bytes.Buffer
-				f := &follower{out: io.Discard, log: slog.New(slog.NewTextHandler(&log, nil)), ended: ended, open: func(context.Context, time.Time, bool) (io.ReadCloser, error) {
+				var text bytes.Buffer
+				f := &follower{out: io.Discard, log: slog.New(slog.NewTextHandler(&text, nil)), ended: ended, open: func(context.Context, time.Time, bool) (io.ReadCloser, error) {
 					if opened++; opened > 1 {
 						return io.NopCloser(strings.NewReader("unable to retrieve container logs for containerd://0")), nil
 					}
 					return io.NopCloser(bytes.NewReader(render(numbered(3), time.Time{}))), nil
 				}}
 				require.ErrorIs(t, f.run(t.Context()), tc.want)
-				require.Contains(t, log.String(), "unable to retrieve")
+				require.Contains(t, text.String(), "unable to retrieve")
 			})
 		})
 	}
@@ -469,6 +470,8 @@ func (c ctxReader) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+var manyX = bytes.Repeat([]byte{'x'}, 64<<10)
+
 // endless is a line of so many bytes.
 type endless struct{ left int }
 
@@ -476,10 +479,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	if e.left == 0 {
 		return 0, io.EOF
 	}
-	n := min(len(p), e.left)
-	for i := range p[:n] {
-		p[i] = 'x'
-	}
+	n := copy(p[:min(len(p), e.left)], manyX)
 	e.left -= n
 	return n, nil
 }
@@ -490,7 +490,7 @@ type counter struct {
 }
 
 func (c *counter) Write(p []byte) (int, error) {
-	if c.n += int64(len(p)); c.n%(16<<20) < int64(len(p)) {
+	if c.n += int64(len(p)); c.n%(4<<20) < int64(len(p)) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		c.peak = max(c.peak, m.HeapAlloc)
@@ -499,7 +499,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 func TestFollowTakesLittleMemoryForALongLine(t *testing.T) {
-	const size = 256 << 20
+	const size = 64 << 20
 	ended := make(chan struct{})
 	close(ended)
 	out := &counter{}

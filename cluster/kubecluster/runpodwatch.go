@@ -150,19 +150,33 @@ func (r *podRun) lookOnce(ctx context.Context, s *sight) error {
 		return apiError("watch", r.w.ref(), err)
 	}
 	defer w.Stop()
-	for e := range w.ResultChan() {
-		switch pod, ok := e.Object.(*corev1.Pod); {
-		case e.Type == watch.Deleted && ok && pod.Name == r.w.pod.Name:
-			return errGone
-		case ok && pod.Name == r.w.pod.Name:
-			if over, err := r.note(ctx, s, pod); over || err != nil {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e, ok := <-w.ResultChan():
+			if !ok {
+				return errWatchEnded
+			}
+			if over, err := r.take(ctx, s, e); over || err != nil {
 				return err
 			}
-		case e.Type == watch.Error:
-			return apierrors.FromObject(e.Object)
 		}
 	}
-	return errWatchEnded
+}
+
+// take takes in an event of a watch and tells whether it is the last one that matters.
+func (r *podRun) take(ctx context.Context, s *sight, e watch.Event) (over bool, err error) {
+	pod, ok := e.Object.(*corev1.Pod)
+	switch {
+	case e.Type == watch.Error:
+		return false, apierrors.FromObject(e.Object)
+	case !ok || pod.Name != r.w.pod.Name:
+		return false, nil
+	case e.Type == watch.Deleted:
+		return false, errGone
+	}
+	return r.note(ctx, s, pod)
 }
 
 // note takes in a state of the pod and tells whether it is the last one that matters.

@@ -4,6 +4,7 @@ package kubecluster
 
 import (
 	"context"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,9 +23,9 @@ import (
 // worldFolder is a folder of the node that any user may write.
 func worldFolder(t *testing.T, c *testcluster.Client) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(filepath.Join(c.Dir, "volumes"), "runpod-")
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o777))
+	dir := filepath.Join(c.Dir, "volumes", "runpod-"+rand.Text())
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, os.Chmod(dir, 0o777)) // whatever the umask
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir
 }
@@ -182,14 +183,15 @@ func TestPodStartsAfterAll(t *testing.T) {
 	r := newRunner(t, Options{ConfigGrace: time.Minute}, nil)
 	pod := r.pod("echo $A")
 	r.override(&pod, container("env: [{name: A, valueFrom: {configMapKeyRef: {name: late, key: k}}}]"))
-	go func() {
-		r.eventually(pod.Name, "it waits", func(p *corev1.Pod) bool { o, _ := inTheWay(p); return o == configuring })
-		_, err := r.CoreV1().ConfigMaps(r.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "late"}, Data: map[string]string{"k": "there"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
-	}()
-	log, _, err := r.run(pod)
+	out := &shared{}
+	pod.Log = out
+	done := make(chan error, 1)
+	go func() { done <- r.cluster.RunPod(t.Context(), pod) }()
+	r.eventually(pod.Name, "it waits", func(p *corev1.Pod) bool { o, _ := inTheWay(p); return o == configuring })
+	_, err := r.CoreV1().ConfigMaps(r.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "late"}, Data: map[string]string{"k": "there"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	require.Equal(t, "there\n", log)
+	require.NoError(t, <-done)
+	require.Equal(t, "there\n", out.String())
 }
 
 func TestPodRunsAsRootWhereItMay(t *testing.T) {
