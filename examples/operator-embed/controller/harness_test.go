@@ -96,7 +96,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	kando := filepath.Join(w.dir, "kando") // prints an output as kando does
 	require.NoError(t, os.WriteFile(kando, []byte("#!/bin/sh\nprintf '###Phase-output###: {\"key\":\"%s\",\"value\":\"%s\"}\\n' \"$2\" \"$3\"\n"), 0o700))
 	local, err := localcluster.Open(t.Context(), filepath.Join(w.dir, "cluster"), &localcluster.Options{
-		Programs: map[string]string{"kando": kando}, Env: map[string]string{"PATH": os.Getenv("PATH"), "WORLD": w.dir}, Grace: 100 * time.Millisecond,
+		Programs: map[string]string{"kando": kando}, Env: map[string]string{"PATH": os.Getenv("PATH"), "WORLD": w.dir},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, local.Down(context.Background())) })
@@ -164,7 +164,7 @@ func (o *operator) until(name string, holds func(*v1alpha1.Backup) bool) *v1alph
 		_, err := o.look(name)
 		b = o.w.backup(name)
 		return err == nil && holds(b)
-	}, time.Minute, 10*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	return b
 }
 

@@ -213,7 +213,7 @@ func TestABackupThatVanishes(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := o.look("one")
 		return err == nil && len(o.executions.all) == 0
-	}, time.Minute, 10*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	require.Equal(t, "dump\nundo\n", w.calls())
 	require.Equal(t, []string{"db-0"}, w.pods())
 }
