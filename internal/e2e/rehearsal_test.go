@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,22 +141,82 @@ func (s *stage) meanwhile(f func(ctx context.Context)) (stop func()) {
 	}
 }
 
-// killPods deletes the pods of a phase, at once, once they have begun to write to the location.
-func (s *stage) killPods(ctx context.Context, phase string) (killed int) {
-	if len(s.files()) == 0 {
-		return 0
-	}
-	at := int64(0)
-	pods, err := s.c.CoreV1().Pods(s.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: "davit.io/phase=" + phase})
-	if err != nil {
-		return 0
-	}
-	for _, pod := range pods.Items {
-		if s.c.CoreV1().Pods(s.Namespace()).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &at}) == nil {
-			killed++
+// killPods deletes the pods of a phase, at once, while when holds: so many of them. Stop returns how many it was.
+func (s *stage) killPods(phase string, most int, when func(context.Context) bool) (stop func() int) {
+	killed, at := map[string]bool{}, int64(0)
+	end := s.meanwhile(func(ctx context.Context) {
+		if len(killed) == most || !when(ctx) {
+			return
 		}
+		pods, err := s.c.CoreV1().Pods(s.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: "davit.io/phase=" + phase})
+		if err != nil {
+			return
+		}
+		for _, pod := range pods.Items {
+			if !killed[pod.Name] && s.c.CoreV1().Pods(s.Namespace()).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &at}) == nil {
+				killed[pod.Name] = true
+			}
+		}
+	})
+	return func() int {
+		end()
+		return len(killed)
 	}
-	return killed
+}
+
+// writing holds while something is in the location, be it half.
+func (s *stage) writing(context.Context) bool { return len(s.files()) > 0 }
+
+// counts holds while a query finds something.
+func (s *stage) counts(database, query string) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		n, err := s.SQL(ctx, database, query)
+		return err == nil && n != "0"
+	}
+}
+
+// ghosts makes a way to the server that hides the death of clients from it, as the end of a node does: their connections stay. It returns its address.
+func (s *stage) ghosts(port string) string {
+	s.t.Helper()
+	pod, err := s.c.CoreV1().Pods(s.Namespace()).Get(s.t.Context(), "database-0", metav1.GetOptions{})
+	require.NoError(s.t, err)
+	route, err := net.Dial("udp", net.JoinHostPort(pod.Status.PodIP, port)) //nolint:noctx // sends nothing: it only tells this side's address
+	require.NoError(s.t, err)
+	node := route.LocalAddr().(*net.UDPAddr).IP.String()
+	require.NoError(s.t, route.Close())
+	l, err := net.Listen("tcp", net.JoinHostPort(node, port)) //nolint:noctx // closed below
+	require.NoError(s.t, err)
+	var mu sync.Mutex
+	conns := []io.Closer{l}
+	s.t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	})
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			server, err := net.Dial("tcp", net.JoinHostPort(pod.Status.PodIP, port)) //nolint:noctx // on this machine
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, client, server)
+			mu.Unlock()
+			go func() { _, _ = io.Copy(server, client) }() // and the connection to the server stays
+			go func() {
+				_, _ = io.Copy(client, server) // to the end of either
+				_ = client.Close()
+			}()
+		}
+	}()
+	return node
 }
 
 // witness remembers every pod and event of a namespace.
