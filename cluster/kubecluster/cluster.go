@@ -40,7 +40,8 @@ type Clients struct {
 type Options struct {
 	// Policy says what pods may have. Default: that of the zero Policy.
 	Policy Policy
-	// Owner is set on pods that are created in its namespace, so that they go when it goes. Default none.
+	// Owner is set on pods that are created in its namespace, so that they go when it goes: also in the middle of a run, and, when it is deleted in the foreground,
+	// before it goes. Default none.
 	Owner *Owner
 	// Namespaces are those that Sweep looks in where it may not list pods of all namespaces. Default none.
 	Namespaces []string

@@ -26,6 +26,9 @@ const copyBuffer = 32 << 10
 // tailSize bounds the last output in an ExitError.
 const tailSize = 4 << 10
 
+// logGrace is how long a log may be held open, at least, after the last command has ended.
+const logGrace = 5 * time.Second
+
 // errRemoved means that somebody removed the pod whose end was awaited.
 var errRemoved = errors.New("somebody removed it while it was awaited")
 
@@ -197,7 +200,8 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, log string, to io.Write
 				ended = time.Now()
 			}
 			p.killStrays()
-			if time.Since(ended) > c.opts.Grace {
+			// a short grace is for commands; a busy machine takes longer to copy what they wrote
+			if time.Since(ended) > max(c.opts.Grace, logGrace) {
 				return tail, nil
 			}
 		}
