@@ -103,16 +103,16 @@ func (f *feed) piece() bool {
 	if f.buf == nil {
 		f.buf = make([]byte, pieceStart+pieceSize)
 	}
-	data, err := fill(f.src, f.buf[pieceStart:])
+	data, ended, err := fill(f.src, f.buf[pieceStart:])
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err != nil && err != io.EOF { // a reader that wraps io.EOF reports a failure
+	if err != nil {
 		f.err = fmt.Errorf("read the input of the stream: %w", err)
 		f.src, f.acked = nil, true
 		f.end(f.err)
 		return false
 	}
-	f.sum.Write(data) //nolint:errcheck // a hash does not fail
+	f.sum.Write(data)
 	f.bytes += int64(len(data))
 	if len(data) > 0 {
 		header := strconv.Itoa(len(data)) + "\n"
@@ -120,28 +120,31 @@ func (f *feed) piece() bool {
 		copy(f.buf[start:], header)
 		f.pending = f.buf[start : pieceStart+len(data)]
 	}
-	if err == io.EOF {
+	if ended {
 		f.src, f.ended = nil, true
 		f.pending = fmt.Appendf(f.pending, "0 %x\n", f.sum.Sum(nil))
 	}
 	return true
 }
 
-// fill reads until buf is full or the reader ends or fails. An io.ErrUnexpectedEOF of the reader's own is a failure.
-func fill(r io.Reader, buf []byte) ([]byte, error) {
+// fill reads until buf is full or the reader ends or fails. Only io.EOF itself is the end: a reader that wraps it, or has io.ErrUnexpectedEOF, failed.
+func fill(r io.Reader, buf []byte) (data []byte, ended bool, err error) {
 	n := 0
 	for empty := 0; n < len(buf); {
 		k, err := r.Read(buf[n:])
 		n += k
+		if err == io.EOF {
+			return buf[:n], true, nil
+		}
 		if err != nil {
-			return buf[:n], err
+			return buf[:n], false, err
 		}
 		if empty++; k > 0 {
 			empty = 0
 		}
 		if empty == emptyReads {
-			return buf[:n], io.ErrNoProgress
+			return buf[:n], false, io.ErrNoProgress
 		}
 	}
-	return buf[:n], nil
+	return buf[:n], false, nil
 }

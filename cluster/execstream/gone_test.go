@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/cluster"
@@ -70,18 +70,19 @@ var unending = map[string]string{
 	"with children":  "sleep 1000 & sleep 1000 | sleep 1000 & echo begun >&2; wait",
 }
 
-// together runs the cases at the same time: most of them wait for a command to be killed.
-func together[K comparable, V any](cases map[K]V, f func(K, V)) {
+// together runs the cases at the same time, however many there are: most of them wait for a command to be killed.
+func together[K comparable, V any](t *testing.T, cases map[K]V, f func(t *testing.T, k K, v V)) {
+	t.Helper()
 	var all sync.WaitGroup
 	for k, v := range cases {
-		all.Go(func() { f(k, v) })
+		all.Go(func() { t.Run(fmt.Sprint(k), func(t *testing.T) { f(t, k, v) }) })
 	}
 	all.Wait()
 }
 
 func TestCancel(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		together(unending, func(name, text string) {
+		together(t, unending, func(t *testing.T, _, text string) {
 			for _, way := range []string{"read", "write"} {
 				ctx, cancel := context.WithCancelCause(soon(t))
 				cmd := script(text)
@@ -93,7 +94,7 @@ func TestCancel(t *testing.T) {
 					cmd.Stdin = zeros{}
 					_, err = execstream.Write(ctx, p, cmd, opts)
 				}
-				assert.ErrorIs(t, err, errEnough, "%s %s", name, way)
+				require.ErrorIs(t, err, errEnough, way)
 			}
 		})
 		p.idle(t)
@@ -119,16 +120,16 @@ func (d *deserting) Exec(ctx context.Context, cmd cluster.Command) error {
 
 func TestHostGoesAway(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		together(unending, func(name, text string) {
+		together(t, unending, func(t *testing.T, _, text string) {
 			d := &deserting{Executor: p}
 			_, err := readAll(t, d, script(text), opts)
-			assert.ErrorIs(t, err, execstream.ErrTruncated, name)
-			assert.Error(t, d.exit, "the far end's exit code")
+			require.ErrorIs(t, err, execstream.ErrTruncated)
+			require.Error(t, d.exit, "the far end's exit code")
 
 			never, w := io.Pipe() // nothing is sent: most of these commands would not take it
 			_, err = writeAll(t, d, script(text), never, opts)
-			assert.ErrorIs(t, err, execstream.ErrTruncated, name)
-			assert.Error(t, d.exit, "the far end's exit code")
+			require.ErrorIs(t, err, execstream.ErrTruncated)
+			require.Error(t, d.exit, "the far end's exit code")
 			_ = w.Close()
 		})
 		p.idle(t)
@@ -139,12 +140,12 @@ func TestHostGoesAway(t *testing.T) {
 func TestCommandNeverSeesAFalseEnd(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
 		sizes := map[int]string{0: "a", 5: "b", 70_000: "c", 1<<20 - 1: "d", 1 << 20: "e", 3 << 20: "f"}
-		together(sizes, func(size int, file string) {
+		together(t, sizes, func(t *testing.T, size int, file string) {
 			never, w := io.Pipe()
 			d := &deserting{Executor: p}
 			cmd := script("trap '' TERM; echo begun >&2; cat >part.$1; : >whole.$1", file)
 			_, err := writeAll(t, d, cmd, io.MultiReader(bytes.NewReader(random(size)), never), opts)
-			assert.ErrorIs(t, err, execstream.ErrTruncated)
+			require.ErrorIs(t, err, execstream.ErrTruncated)
 			_ = w.Close()
 		})
 		p.idle(t)

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -163,7 +162,7 @@ func TestKubeSlowReader(t *testing.T) {
 		for name, side := range sides {
 			cases[name] = side.opts
 		}
-		together(cases, func(name string, opts *execstream.Options) {
+		together(t, cases, func(t *testing.T, name string, opts *execstream.Options) {
 			slow := &counter{rate: rate}
 			cmd := p.command("busybox", "cat", "/data/big")
 			cmd.Stdout = slow
@@ -175,9 +174,9 @@ func TestKubeSlowReader(t *testing.T) {
 			cmd.Container = sides[name].container
 			res, err := execstream.Read(t.Context(), e, cmd, opts)
 			t.Logf("%s, %s: %d bytes, error %v", transport, name, slow.bytes, err)
-			assert.NoError(t, err)
-			assert.Equal(t, execstream.Result{Bytes: size, SHA256: sum}, res)
-			assert.Equal(t, size, slow.bytes)
+			require.NoError(t, err)
+			require.Equal(t, execstream.Result{Bytes: size, SHA256: sum}, res)
+			require.Equal(t, size, slow.bytes)
 		})
 	}
 }
@@ -196,7 +195,9 @@ func TestKubeEveryByte(t *testing.T) {
 			done := make(chan error, 1)
 			go func() {
 				res, err := execstream.Read(t.Context(), e, cmd, side.opts)
-				assert.Equal(t, want, res)
+				if err == nil && res != want {
+					err = fmt.Errorf("%v is not %v", res, want)
+				}
 				_ = w.CloseWithError(err)
 				done <- err
 			}()
@@ -269,7 +270,7 @@ func TestKubeHostGoesAway(t *testing.T) {
 	for _, side := range sides {
 		left := ""
 		if !waitFor(func() bool { left = p.processes(t, side.container); return left == "" }) {
-			assert.Empty(t, left, side.container)
+			require.Empty(t, left, side.container)
 		}
 	}
 	require.Empty(t, p.run(t, "root", "ls /data | grep whole || :"), "a command saw an end of its input")

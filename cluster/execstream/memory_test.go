@@ -15,7 +15,7 @@ import (
 )
 
 // memoryBound is what the host may hold of a stream, with room for the binding and the collector, in bytes.
-const memoryBound = 8 << 20
+const memoryBound = 16 << 20
 
 // watched is a stream's end that looks at the heap every now and then.
 type watched struct {

@@ -149,7 +149,7 @@ func TestTrailersThatAreBad(t *testing.T) {
 			require.ErrorIs(t, err, tc.want)
 			require.ErrorContains(t, err, tc.text)
 			require.Zero(t, res)
-			require.False(t, errors.As(err, new(*cluster.ExitError)), "that would be the command's")
+			require.NotErrorAs(t, err, new(*cluster.ExitError), "that would be the command's")
 		})
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/cluster"
@@ -75,19 +74,18 @@ func TestWriteTellsTheExitCode(t *testing.T) {
 			in   io.Reader
 			code int
 		}
-		together(map[string]row{
+		together(t, map[string]row{
 			"after the input":   {script("cat >/dev/null; exit 3"), bytes.NewReader(random(3 << 20)), 3},
 			"without it":        {script("exit 4"), bytes.NewReader(random(100)), 4},
 			"long before":       {script("head -c 10 >/dev/null; exit 5"), endless(), 5},
 			"not found":         {command("nosuchprogram"), endless(), 127},
 			"ended by a signal": {script("kill -9 $$"), endless(), 137},
-		}, func(name string, tc row) {
+		}, func(t *testing.T, name string, tc row) {
 			_, err := writeAll(t, p, tc.cmd, tc.in, opts)
 			var exit *cluster.ExitError
-			if assert.ErrorAs(t, err, &exit, name) {
-				assert.Equal(t, "pod app/db, container server", exit.What)
-				assert.Equal(t, tc.code, exit.Code, name)
-			}
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, "pod app/db, container server", exit.What)
+			require.Equal(t, tc.code, exit.Code)
 		})
 		p.idle(t)
 	})
@@ -95,18 +93,18 @@ func TestWriteTellsTheExitCode(t *testing.T) {
 
 func TestWriteToACommandThatLeavesInput(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		together(map[string]io.Reader{
+		together(t, map[string]io.Reader{
 			"a byte too much": strings.NewReader("0123456789a"),
 			"endless":         zeros{},
 			"all of it":       strings.NewReader("0123456789"),
-		}, func(name string, in io.Reader) {
+		}, func(t *testing.T, name string, in io.Reader) {
 			_, err := writeAll(t, p, command("dd", "of=/dev/null", "bs=1", "count=10"), in, opts)
 			if name == "all of it" {
-				assert.NoError(t, err)
+				require.NoError(t, err)
 				return
 			}
-			assert.ErrorIs(t, err, execstream.ErrTruncated, name)
-			assert.ErrorContains(t, err, "ended with code 0 before it had read its input")
+			require.ErrorIs(t, err, execstream.ErrTruncated)
+			require.ErrorContains(t, err, "ended with code 0 before it had read its input")
 		})
 		p.idle(t)
 	})
@@ -118,10 +116,10 @@ var errSource = errors.New("the dump failed")
 func TestWriteFromAReaderThatFails(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
 		failures := map[string]error{"a": errSource, "b": io.ErrUnexpectedEOF, "c": errors.Join(io.EOF)}
-		together(failures, func(file string, failure error) {
+		together(t, failures, func(t *testing.T, file string, failure error) {
 			in := io.MultiReader(bytes.NewReader(random(3<<20+5)), iotest.ErrReader(failure))
 			_, err := writeAll(t, p, script("trap '' TERM; cat >part.$1; : >whole.$1", file), in, opts)
-			assert.ErrorIs(t, err, failure)
+			require.ErrorIs(t, err, failure)
 		})
 		p.idle(t)
 		whole, err := filepath.Glob(filepath.Join(p.dir, "whole.*"))
