@@ -15,9 +15,6 @@ import (
 // shop is the name of the database that is filled.
 const shop = "shop"
 
-// app is the application's account.
-const app = "app"
-
 // Database is what is particular to a database. There are two: Postgres and MariaDB.
 type Database struct {
 	// Name of the folder of its blueprint in examples/blueprints.

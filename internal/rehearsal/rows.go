@@ -92,7 +92,7 @@ func (i *item) values(db *Database) string {
 
 // line is what Database.items selects: text in hex, so that every byte is seen, and the SHA-256 of the payload.
 func (i *item) line() string {
-	note, payload, flag := hex.EncodeToString([]byte(i.note)), "", 0
+	note, flag := hex.EncodeToString([]byte(i.note)), 0
 	if i.noNote {
 		note = "-"
 	}
@@ -103,7 +103,7 @@ func (i *item) line() string {
 	for range i.repeated {
 		h.Write(i.payload)
 	}
-	payload = fmt.Sprintf("%d:%x", len(i.payload)*i.repeated, h.Sum(nil))
+	payload := fmt.Sprintf("%d:%x", len(i.payload)*i.repeated, h.Sum(nil))
 	if i.noPayload {
 		payload = "-"
 	}

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -25,10 +24,10 @@ var scriptOnly = []string{
 // deb is a package's file, as apt names it.
 type deb struct {
 	file, sum string
-	size      int64
 }
 
-// fetch returns the packages of the spec, by name, once they are in the cache. Lists that are missing or too old are updated once.
+// fetch returns the packages of the spec, by name, once they are in the cache. Lists that are missing or too old are updated once. Where nothing can be
+// downloaded, the packages of the last time do.
 func (c *cache) fetch(ctx context.Context, spec Spec) ([]deb, error) {
 	if len(spec.Packages) == 0 {
 		return nil, nil
@@ -38,9 +37,42 @@ func (c *cache) fetch(ctx context.Context, spec Spec) ([]deb, error) {
 		return debs, err
 	}
 	if _, updated := run(ctx, "apt-get", "-q", "update"); updated != nil {
+		if debs := c.recall(spec); debs != nil {
+			return debs, nil
+		}
 		return nil, errors.Join(err, updated)
 	}
 	return c.tryFetch(ctx, spec)
+}
+
+// memory is the file that holds what a spec's packages were.
+func (c *cache) memory(spec Spec) string {
+	return filepath.Join(c.dir, "state", digest(fmt.Appendf(nil, "%q %q", spec.Packages, spec.Without)))
+}
+
+// remember keeps what a spec's packages are. A failure costs a download.
+func (c *cache) remember(spec Spec, debs []deb) {
+	var text strings.Builder
+	for _, d := range debs {
+		fmt.Fprintln(&text, d.file, d.sum)
+	}
+	_ = os.WriteFile(c.memory(spec), []byte(text.String()), 0o600)
+}
+
+// recall returns what a spec's packages were the last time, if all of them are still there.
+func (c *cache) recall(spec Spec) (debs []deb) {
+	text, err := os.ReadFile(c.memory(spec))
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		file, sum, _ := strings.Cut(strings.TrimSpace(line), " ")
+		debs = append(debs, deb{file, sum})
+	}
+	if missing, err := c.missing(debs); err != nil || missing {
+		return nil
+	}
+	return debs
 }
 
 func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
@@ -57,17 +89,20 @@ func (c *cache) tryFetch(ctx context.Context, spec Spec) ([]deb, error) {
 	if err != nil {
 		return nil, err
 	}
-	if missing, err := c.missing(debs); err != nil || !missing {
-		return debs, err
-	}
-	if _, err := run(ctx, "apt-get", append(args, "--download-only", "-o", "Dir::Cache::archives=debs")...); err != nil {
-		return nil, err
-	}
 	missing, err := c.missing(debs)
 	if err == nil && missing {
-		err = errors.New("apt-get has downloaded other packages than it named")
+		if _, err = run(ctx, "apt-get", append(args, "--download-only", "-o", "Dir::Cache::archives=debs")...); err == nil {
+			missing, err = c.missing(debs)
+		}
 	}
-	return debs, err
+	switch {
+	case err != nil:
+		return nil, err
+	case missing:
+		return nil, errors.New("apt-get has downloaded other packages than it named")
+	}
+	c.remember(spec, debs)
+	return debs, nil
 }
 
 // aptArgs is an installation into a system of which nothing is there but what is left out.
@@ -114,12 +149,11 @@ func parseURIs(out []byte) ([]deb, error) {
 		if len(fields) != 4 {
 			return nil, fmt.Errorf("apt-get printed %q", line)
 		}
-		size, err := strconv.ParseInt(fields[2], 10, 64)
 		sum, ok := strings.CutPrefix(fields[3], "SHA256:")
-		if err != nil || !ok || strings.ContainsAny(fields[1], "/") {
+		if !ok || strings.ContainsAny(fields[1], "/") {
 			return nil, fmt.Errorf("apt-get printed %q", line)
 		}
-		debs = append(debs, deb{file: fields[1], sum: sum, size: size})
+		debs = append(debs, deb{fields[1], sum})
 	}
 	if len(debs) == 0 {
 		return nil, fmt.Errorf("apt-get named no package: %s", tail(out))
@@ -132,7 +166,7 @@ func parseURIs(out []byte) ([]deb, error) {
 func (c *cache) missing(debs []deb) (bool, error) {
 	some := false
 	for _, d := range debs {
-		sum, _, err := sumFile(c.path(d))
+		sum, err := sumFile(c.path(d))
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			some = true

@@ -71,7 +71,7 @@ func archiveName(spec Spec, packages []deb, files []File) (string, error) {
 		sum := ""
 		if f.Source != "" {
 			var err error
-			if sum, _, err = sumFile(f.Source); err != nil {
+			if sum, err = sumFile(f.Source); err != nil {
 				return "", err
 			}
 			f.Source = "" // the content counts, not where it is
@@ -104,7 +104,7 @@ func intact(archive string) bool {
 	if err != nil {
 		return false
 	}
-	sum, _, err := sumFile(archive)
+	sum, err := sumFile(archive)
 	now := time.Now()
 	return err == nil && sum == string(want) && os.Chtimes(archive, now, now) == nil
 }
@@ -179,14 +179,14 @@ func digest(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// sumFile returns SHA-256 and size of a file.
-func sumFile(name string) (sum string, size int64, err error) {
+// sumFile returns the SHA-256 of a file.
+func sumFile(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	defer func() { _ = f.Close() }() // only read
 	h := sha256.New()
-	size, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), size, err
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
 }

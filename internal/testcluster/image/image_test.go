@@ -214,8 +214,8 @@ func TestWhatAptPrintsIsRead(t *testing.T) {
 	debs, err := parseURIs([]byte("Reading package lists...\n" +
 		"'http://deb.example/b_2_all.deb' b_2_all.deb 20 SHA256:bb\n'http://deb.example/a_1%3a2_amd64.deb' a_1%3a2_amd64.deb 10 SHA256:aa\n"))
 	require.NoError(t, err)
-	require.Equal(t, []deb{{"a_1%3a2_amd64.deb", "aa", 10}, {"b_2_all.deb", "bb", 20}}, debs)
-	for _, bad := range []string{"", "'u' name 10\n", "'u' name ten SHA256:aa\n", "'u' name 10 MD5Sum:aa\n", "'u' ../name 10 SHA256:aa\n"} {
+	require.Equal(t, []deb{{"a_1%3a2_amd64.deb", "aa"}, {"b_2_all.deb", "bb"}}, debs)
+	for _, bad := range []string{"", "'u' name 10\n", "'u' name 10 MD5Sum:aa\n", "'u' ../name 10 SHA256:aa\n"} {
 		_, err := parseURIs([]byte(bad))
 		require.Error(t, err, bad)
 	}
@@ -237,4 +237,21 @@ func TestADamagedPackageIsDownloadedAgain(t *testing.T) {
 	require.NoError(t, os.WriteFile(c.path(d), []byte("half"), 0o600))
 	require.True(t, missing())
 	require.NoFileExists(t, c.path(d), "apt would believe it")
+}
+
+func TestWithoutANetworkThePackagesOfTheLastTimeDo(t *testing.T) {
+	c, err := openCache(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	defer c.close()
+	require.NoError(t, os.MkdirAll(filepath.Join(c.dir, "state"), 0o700))
+	spec := Spec{Packages: []string{"a"}}
+	require.Nil(t, c.recall(spec))
+	debs := []deb{{"a_1_all.deb", strings.TrimPrefix(digest([]byte("a")), "sha256:")}, {"b_1_all.deb", strings.TrimPrefix(digest([]byte("b")), "sha256:")}}
+	c.remember(spec, debs)
+	require.Nil(t, c.recall(spec), "they are not there")
+	for i, d := range debs {
+		require.NoError(t, os.WriteFile(c.path(d), []byte{"ab"[i]}, 0o600))
+	}
+	require.Equal(t, debs, c.recall(spec))
+	require.Nil(t, c.recall(Spec{Packages: []string{"a"}, Without: []string{"b"}}), "another spec")
 }
