@@ -114,10 +114,13 @@ func runCluster(ctx context.Context, dir string, command []string) (code int, er
 	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx,gosec // it is told to end, and is given time
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), c.environment()...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts ends with it
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
-	done := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	end := func(s syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, s) } // nobody may be left
+	defer end(syscall.SIGKILL)
+	done := context.AfterFunc(ctx, func() { end(syscall.SIGTERM) })
 	defer done()
 	code, err = exitCode(cmd.Wait())
 	if code == 0 && err == nil {
