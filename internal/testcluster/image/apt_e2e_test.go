@@ -3,6 +3,8 @@
 package image_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,20 +22,19 @@ func TestPackagesBecomeAnImage(t *testing.T) {
 	cache := filepath.Join(base, testcluster.CacheName)
 	davit := filepath.Join(t.TempDir(), "davit")
 	require.NoError(t, os.WriteFile(davit, []byte("a program"), 0o600))
-	for _, spec := range []image.Spec{image.Postgres(davit), image.MariaDB(davit)} {
-		spec.Name = "localhost/image-test:1"
-		archive, err := image.Build(t.Context(), spec, cache)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, os.Remove(archive)) })
-		data, err := os.ReadFile(archive)
-		require.NoError(t, err)
-		require.Greater(t, len(data), 64<<20)
-		require.NoError(t, os.Remove(archive))
-		again, err := image.Build(t.Context(), spec, cache)
-		require.NoError(t, err)
-		require.Equal(t, archive, again)
-		rebuilt, err := os.ReadFile(again)
-		require.NoError(t, err)
-		require.True(t, string(data) == string(rebuilt), "the same bytes") // too many to be printed
-	}
+	spec := image.Postgres(davit)
+	spec.Name = "localhost/image-test:1"
+	archive, err := image.Build(t.Context(), spec, cache)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, errors.Join(os.Remove(archive), os.Remove(archive+".sha256"))) })
+	data, err := os.ReadFile(archive)
+	require.NoError(t, err)
+	require.Greater(t, len(data), 64<<20)
+	require.NoError(t, os.Remove(archive))
+	again, err := image.Build(t.Context(), spec, cache)
+	require.NoError(t, err)
+	require.Equal(t, archive, again)
+	rebuilt, err := os.ReadFile(again)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data, rebuilt), "the same bytes") // too many to be printed
 }
