@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	authv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -145,7 +146,31 @@ func (c *Client) As(t testing.TB, namespace string, rules []rbacv1.PolicyRule) *
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: namespace}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	return c.Token(t, namespace, name)
+	config := c.Token(t, namespace, name)
+	if len(rules) > 0 {
+		c.await(t, config, namespace, rules[0])
+	}
+	return config
+}
+
+// await returns when the server has heard of a role: its authorizer learns of one a moment after it is made.
+func (c *Client) await(t testing.TB, config *rest.Config, namespace string, rule rbacv1.PolicyRule) {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	what := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: rule.Verbs[0]}
+	if len(rule.APIGroups) > 0 {
+		what.Group = rule.APIGroups[0]
+	}
+	if len(rule.ResourceNames) > 0 {
+		what.Name = rule.ResourceNames[0]
+	}
+	what.Resource, what.Subresource, _ = strings.Cut(rule.Resources[0], "/")
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: what}}
+	require.Eventually(t, func() bool {
+		answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed
+	}, 30*time.Second, 20*time.Millisecond, "the role")
 }
 
 // Token returns the configuration of a service account.
