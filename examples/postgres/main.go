@@ -12,13 +12,10 @@
 //	RUN ln -s davit /usr/local/bin/kando
 //	USER 999:999
 //
-// The cluster needs a storage class; the backup goes to a volume. The pods meet the restricted Pod Security Standard.
+// The cluster needs a storage class. The pods meet the restricted Pod Security Standard. The backup goes to a folder on a volume, which this program mounts in the
+// pods of its runs; the blueprint, examples/blueprints/postgres, works with every location.
 //
-// The blueprint is examples/blueprints/postgres; it runs with davit as well, on a StatefulSet of yours:
-//
-//	davit run --blueprint examples/blueprints/postgres/blueprint.yaml --action backup --statefulset shop/database --profile shop/backups
-//
-// What this program does besides is in internal/rehearsal; host.go there embeds Davit.
+// What this program does besides is in internal/rehearsal, which begins with a list of what to read; host.go there embeds Davit.
 package main
 
 import (

@@ -110,7 +110,8 @@ func (r *Rehearsal) LoseVolume(ctx context.Context) error {
 	if err := r.Scale(ctx, 0); err != nil {
 		return err
 	}
-	err := r.pod(ctx, nil, "rm", "-rf", "/volume/pgdata", "/volume/data")
+	// What a file system has put there itself stays.
+	err := r.pod(ctx, nil, "bash", "-c", `shopt -s dotglob nullglob; cd /volume; for f in *; do [ "$f" = lost+found ] || rm -rf "$f" || exit; done`)
 	return errors.Join(err, r.Scale(ctx, 1))
 }
 
