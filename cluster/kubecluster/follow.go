@@ -47,9 +47,10 @@ type logSource func(ctx context.Context, since time.Time, follow bool) (io.ReadC
 // every restart of a part on the way ends them all. A connection begins some seconds before the line that was delivered last and finds
 // it again, so nothing is lost or repeated at the seams, in constant memory.
 //
-// What Kubernetes itself loses is lost: a kubelet serves the newest file of a log only, so a log that grows faster than it is read, or that is rotated while nobody is connected, has
-// gaps, and so has one that is rotated while it grows. A gap is logged where it shows: when the last line is not found again. What a container wrote in
-// its last moment may never reach the file. Outputs are safe from all of this in the results (cluster.ResultsEnv).
+// What Kubernetes itself loses is lost: a kubelet serves the newest file of a log only, so a log that grows faster than it is read, or that is
+// rotated while nobody is connected, has gaps, and so has one that is rotated while it grows. A gap is logged where it shows: when the last line is
+// not found again. What a container wrote in its last moment may never reach the file. Outputs are safe from all of this in the results
+// (cluster.ResultsEnv).
 type follower struct {
 	open logSource
 	out  io.Writer
@@ -133,7 +134,8 @@ func (f *follower) judge(ctx context.Context, ended bool, delivered int64, err e
 	return false, nil
 }
 
-// unconfirmed lets a log pass whose end could not be read once more, because the kubelet has cleared up behind the container: its stream was closed as the container ended.
+// unconfirmed lets a log pass whose end could not be read once more, because the kubelet has cleared up behind the container: its stream was closed
+// as the container ended.
 func (f *follower) unconfirmed(ctx context.Context, err error) error {
 	if f.closedAt.IsZero() || f.closedAt.Before(f.endedAt.Add(-closing)) {
 		return fmt.Errorf("%w: %w", errUnread, err)

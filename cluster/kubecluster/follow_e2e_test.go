@@ -186,8 +186,8 @@ func TestLogOfALongLine(t *testing.T) {
 	require.True(t, same, "%d bytes", len(log))
 }
 
-// A kubelet loses lines that are written while it rotates the log, so nothing is written then: each burst takes the log over the size at which this cluster
-// rotates (4 MiB, looked at every 3 s) with its last lines.
+// A kubelet loses lines that are written while it rotates the log, so nothing is written then: each burst takes the log over the size at which this
+// cluster rotates (4 MiB, looked at every 3 s) with its last lines.
 func TestLogOfFiftyMegabytes(t *testing.T) {
 	const bursts, lines = 13, 4015
 	r := newRunner(t, Options{}, nil)

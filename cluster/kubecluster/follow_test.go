@@ -70,10 +70,11 @@ type connection struct {
 	junk     string
 }
 
-// script is a log that ends after its connections; more of them get all of it.
+// script is a log that ends after its connections. Those after its end have a script, too; more of them get all of it.
 type script struct {
 	entries     []entry
 	connections []connection
+	after       []connection
 	ended       chan struct{}
 	rotated     int
 	opened      int
@@ -81,8 +82,8 @@ type script struct {
 
 func (s *script) open(_ context.Context, since time.Time, _ bool) (io.ReadCloser, error) {
 	c := connection{from: s.rotated, to: len(s.entries), cut: -1}
-	if s.opened < len(s.connections) {
-		c = s.connections[s.opened]
+	if all := append(s.connections[:len(s.connections):len(s.connections)], s.after...); s.opened < len(all) {
+		c = all[s.opened]
 		s.rotated = max(s.rotated, c.from)
 	}
 	if s.opened++; s.opened == len(s.connections) {
@@ -214,6 +215,22 @@ func numbered(n int) []entry {
 		entries[i] = entry{second(float64(i) / 5), fmt.Sprintf("line %04d", i), false}
 	}
 	return entries
+}
+
+// An answer may end early and look like a whole one.
+func TestFollowReadsUntilNothingIsNew(t *testing.T) {
+	entries := numbered(100)
+	for name, after := range map[string][]connection{
+		"empty":       {{0, 100, 0, nil, ""}},
+		"cut":         {{0, 100, 4000, nil, ""}, {0, 100, 1500, nil, ""}, {0, 100, 0, nil, ""}},
+		"cut by many": {{0, 100, 4000, io.ErrUnexpectedEOF, ""}, {0, 100, 0, io.ErrUnexpectedEOF, ""}, {0, 100, 0, nil, ""}, {0, 100, 60, nil, ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := follow(t, &script{entries: entries, connections: []connection{{0, 50, -1, nil, ""}}, after: after})
+			require.NoError(t, got.err)
+			require.Equal(t, plain(entries), got.text)
+		})
+	}
 }
 
 func TestFollowSaysWhenALogWasRotatedAway(t *testing.T) {
@@ -444,10 +461,16 @@ func TestFollowWaitsForASlowWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan struct{})
 		close(ended)
+		opened := 0
 		var out bytes.Buffer
 		f := &follower{out: slow{&out}, log: slog.New(slog.DiscardHandler), ended: ended, open: func(ctx context.Context, since time.Time, _ bool) (io.ReadCloser, error) {
-			text := render(entries, since)
-			return io.NopCloser(io.MultiReader(bytes.NewReader(text), ctxReader{ctx})), nil
+			opened++
+			text := render(entries[:min(opened, len(entries))], since)
+			end := io.Reader(ctxReader{ctx})
+			if opened < len(entries) { // one more line each time, and then it breaks
+				end = iotest.ErrReader(io.ErrUnexpectedEOF)
+			}
+			return io.NopCloser(io.MultiReader(bytes.NewReader(text), end)), nil
 		}}
 		require.NoError(t, f.run(t.Context()))
 		require.Equal(t, plain(entries), out.String())

@@ -48,7 +48,8 @@ func (w *wanted) ref() cluster.Ref {
 	return cluster.Ref{APIVersion: "v1", Resource: "pods", Namespace: w.pod.Namespace, Name: w.pod.Name}
 }
 
-// wanted makes the pod of a request and checks it: nothing that the policy refuses reaches the server. Every fault is reported, and all are cluster.ErrInvalid.
+// wanted makes the pod of a request and checks it: nothing that the policy refuses reaches the server. Every fault is reported, and all are
+// cluster.ErrInvalid.
 func (c *Cluster) wanted(pod cluster.Pod) (*wanted, error) {
 	w := &wanted{main: cmp.Or(pod.Container, cluster.MainContainer), profile: pod.Profile}
 	w.pod = &corev1.Pod{ObjectMeta: c.podMeta(pod, w.main), Spec: c.baseSpec(pod, w.main)}

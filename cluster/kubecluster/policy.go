@@ -136,7 +136,8 @@ func (r rules) checkEnd(s *corev1.PodSpec, f *faults) {
 		}
 	}
 	if s.ActiveDeadlineSeconds != nil && *s.ActiveDeadlineSeconds > r.deadline {
-		f.add("activeDeadlineSeconds %d is not allowed: it can only be shortened; the host can set a longer one than %d s as Options.PodDeadline", *s.ActiveDeadlineSeconds, r.deadline)
+		f.add("activeDeadlineSeconds %d is not allowed: it can only be shortened; the host can set a longer one than %d s as Options.PodDeadline",
+			*s.ActiveDeadlineSeconds, r.deadline)
 	}
 	if len(s.EphemeralContainers) > 0 {
 		f.add("ephemeralContainers are not allowed: a pod cannot be created with them; use containers")

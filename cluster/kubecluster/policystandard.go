@@ -75,7 +75,7 @@ func (s *standard) podBaseline() {
 		}
 	}
 	pod := s.context()
-	s.common("securityContext", pod.SELinuxOptions, pod.SeccompProfile, pod.AppArmorProfile, pod.WindowsOptions)
+	s.confined("securityContext", confinement{pod.SELinuxOptions, pod.SeccompProfile, pod.AppArmorProfile, pod.WindowsOptions})
 	for _, sysctl := range pod.Sysctls {
 		if !slices.Contains(baselineSysctls, sysctl.Name) {
 			s.found.add("securityContext.sysctls: %s", sysctl.Name)
@@ -90,8 +90,16 @@ func (s *standard) podBaseline() {
 	}
 }
 
-// common checks what pods and containers both have.
-func (s *standard) common(at string, se *corev1.SELinuxOptions, seccomp *corev1.SeccompProfile, armor *corev1.AppArmorProfile, windows *corev1.WindowsSecurityContextOptions) {
+// confinement is what the security contexts of pods and of containers both have.
+type confinement struct {
+	seLinux  *corev1.SELinuxOptions
+	seccomp  *corev1.SeccompProfile
+	appArmor *corev1.AppArmorProfile
+	windows  *corev1.WindowsSecurityContextOptions
+}
+
+func (s *standard) confined(at string, c confinement) {
+	se, seccomp, armor, windows := c.seLinux, c.seccomp, c.appArmor, c.windows
 	if se != nil && (!slices.Contains(baselineSELinux, se.Type) || se.User != "" || se.Role != "") {
 		s.found.add("%s.seLinuxOptions: type %q, user %q, role %q", at, se.Type, se.User, se.Role)
 	}
@@ -125,7 +133,7 @@ func (s *standard) containerBaseline(ct *corev1.Container) {
 		return
 	}
 	at += "securityContext"
-	s.common(at, own.SELinuxOptions, own.SeccompProfile, own.AppArmorProfile, own.WindowsOptions)
+	s.confined(at, confinement{own.SELinuxOptions, own.SeccompProfile, own.AppArmorProfile, own.WindowsOptions})
 	if isTrue(own.Privileged) {
 		s.found.add("%s.privileged: true", at)
 	}

@@ -22,14 +22,14 @@ const settleTime = 5 * time.Second
 
 // RunPod runs a pod to its end; see cluster.PodRunner.
 //
-// The pod ends when the containers of the request and of its override have ended; one that admission has put beside them, a proxy for example, may go on until
-// RemovePod. A pod that cannot start is an error that names its events, and stays until RemovePod like one that has ended, unless the error is
-// cluster.ErrInvalid: then it is removed. A pod that somebody deletes is cluster.ErrLost, once it is gone, whatever it has ended with by then: a command that is told to
-// end may well exit with 0.
+// The pod ends when the containers of the request and of its override have ended; one that admission has put beside them, a proxy for example, may
+// go on until RemovePod. A pod that cannot start is an error that names its events, and stays until RemovePod like one that has ended, unless the
+// error is cluster.ErrInvalid: then it is removed. A pod that somebody deletes is cluster.ErrLost, once it is gone, whatever it has ended with by
+// then: a command that is told to end may well exit with 0.
 //
-// Requests that fail for reasons that pass are repeated for as long as ctx lives, and are logged. The log is complete where Kubernetes kept it; what is known to be missing is
-// logged. When its end cannot be read at all, an exit code of 0 is still a success only if the container has left results or no log was asked for, because what is missing may be
-// outputs.
+// Requests that fail for reasons that pass are repeated for as long as ctx lives, and are logged. The log is complete where Kubernetes kept it; what
+// is known to be missing is logged. When its end cannot be read at all, an exit code of 0 is still a success only if the container has left results
+// or no log was asked for, because what is missing may be outputs.
 //
 // The verbs are create, get, watch and delete on pods, get on pods/log, list on events, and create on secrets for a pod with a profile.
 func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
@@ -81,13 +81,18 @@ func (r *podRun) attend(ctx context.Context) error {
 		return err
 	}
 	s := r.watch(ctx)
-	pod, err := r.awaitStart(ctx, s)
+	st := r.newStarting()
+	pod, err := r.awaitStart(ctx, s, st, func(pod *corev1.Pod) bool { return hasRun(pod, r.w.main) })
 	if err != nil {
 		return err
 	}
 	var logged chan error
 	if r.out != nil && hasRun(pod, r.w.main) {
 		logged = r.follow(ctx, s, cancel)
+	}
+	// the others may still be in want of something, and the main one wait for them
+	if _, err := r.awaitStart(ctx, s, st, func(pod *corev1.Pod) bool { return haveBegun(pod, r.w.containers) }); err != nil {
+		return err
 	}
 	pod, err = s.until(ctx, r.w.ended)
 	if err != nil {
@@ -151,7 +156,7 @@ func (r *podRun) finish(ctx context.Context, pod *corev1.Pod, unread error) erro
 		return err
 	}
 	if unread != nil {
-		if left == "" {
+		if left == "" || len(left) >= cluster.ResultsSize { // none, or more than was kept
 			return fmt.Errorf("%s, container %s: it has ended with exit code 0, but %w: what is missing may be outputs", r.w, r.w.main, unread)
 		}
 		r.log.WarnContext(ctx, "lines of a pod's log are lost; the outputs that its agent wrote are not", "error", unread)

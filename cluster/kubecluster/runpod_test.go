@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
@@ -82,12 +83,16 @@ func newServer() *server {
 // fail makes the first requests of a kind fail.
 func (s *server) fail(verb, resource string, times int, err error) {
 	var mu sync.Mutex
-	s.PrependReactor(verb, resource, func(testclient.Action) (bool, runtime.Object, error) {
+	fails := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		times--
-		return times >= 0, nil, err
-	})
+		return times >= 0
+	}
+	s.PrependReactor(verb, resource, func(testclient.Action) (bool, runtime.Object, error) { return fails(), nil, err })
+	if verb == "watch" {
+		s.PrependWatchReactor(resource, func(testclient.Action) (bool, watch.Interface, error) { return fails(), nil, err })
+	}
 }
 
 // always is more often than any test asks.
@@ -211,6 +216,29 @@ func TestRunPodAdoptsWhatALostAnswerHasMade(t *testing.T) {
 	require.True(t, lost)
 }
 
+// The host that created a pod may have died before or after it created the secret.
+func TestRunPodAdoptsAPodThatWaits(t *testing.T) {
+	for _, exists := range []bool{false, true} {
+		t.Run(fmt.Sprint("its secret exists: ", exists), func(t *testing.T) {
+			s := newServer()
+			request := task(t, "")
+			request.Profile = []byte("{}")
+			w, err := s.cluster(t, io.Discard).wanted(request)
+			require.NoError(t, err)
+			w.pod.Status.Phase = corev1.PodPending
+			require.NoError(t, s.Tracker().Add(w.pod))
+			name := profileSecret(w.pod)
+			if exists {
+				require.NoError(t, s.Tracker().Add(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "app"}}))
+			}
+			_, _, err = drive(t, s, request, func(t *testing.T) { s.set(t, over(corev1.PodSucceeded, 0, "Completed", "")) })
+			require.NoError(t, err)
+			_, err = s.Clientset.CoreV1().Secrets("app").Get(t.Context(), name, metav1.GetOptions{})
+			require.NoError(t, err)
+		})
+	}
+}
+
 func TestRunPodIsRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare func(s *server)
@@ -228,6 +256,9 @@ func TestRunPodIsRefused(t *testing.T) {
 		"a pod that has just gone": {func(s *server) {
 			s.fail("create", "pods", 1, apierrors.NewAlreadyExists(corev1.Resource("pods"), "task"))
 		}, cluster.ErrLost, "somebody removed it", 0},
+		"a pod of somebody else": {func(s *server) {
+			_ = s.Tracker().Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "task", Namespace: "app", Labels: map[string]string{"davit.io/run": "other"}}})
+		}, cluster.ErrInvalid, "is not ours: its labels are map[davit.io/run:other], not map[davit.io/run:r]", 0},
 		"a namespace without a service account": {func(s *server) {
 			s.fail("create", "pods", always, apierrors.NewForbidden(corev1.Resource("pods"), "task", errors.New(`error looking up service account app/default: serviceaccount "default" not found`)))
 		}, nil, "error looking up service account", 25 * time.Second},
@@ -246,7 +277,9 @@ func TestRunPodIsRefused(t *testing.T) {
 			left, err := s.Clientset.CoreV1().Pods("app").List(t.Context(), metav1.ListOptions{})
 			require.NoError(t, err)
 			if errors.Is(tc.want, cluster.ErrInvalid) {
-				require.Empty(t, left.Items, "an invalid request leaves nothing")
+				for _, pod := range left.Items {
+					require.Equal(t, "other", pod.Labels["davit.io/run"], "an invalid request leaves nothing, and what is somebody else's alone")
+				}
 			}
 		})
 	}
@@ -271,7 +304,16 @@ func TestRunPodWithoutTheRightToWatch(t *testing.T) {
 }
 
 func TestRunPodNoticesAnotherPodOfTheName(t *testing.T) {
-	s := newServer()
+	for _, verb := range []string{"none", "watch"} {
+		t.Run("without "+verb, func(t *testing.T) {
+			s := newServer()
+			s.fail(verb, "pods", always, deny(verb, "pods"))
+			replaceWhileItRuns(t, s)
+		})
+	}
+}
+
+func replaceWhileItRuns(t *testing.T, s *server) {
 	_, _, err := drive(t, s, task(t, ""), func(t *testing.T) { s.set(t, running()) }, func(t *testing.T) {
 		gvr := corev1.SchemeGroupVersion.WithResource("pods")
 		require.NoError(t, s.Tracker().Delete(gvr, "app", "task"))
@@ -441,6 +483,13 @@ func TestRemovePod(t *testing.T) {
 		"without the right to delete": {ours, func(s *server) { s.fail("delete", "pods", always, deny("delete", "pods")) }, []string{"pod app/task could not be removed: delete pods app/task"}, cluster.ErrDenied, 0, 0},
 		"replaced meanwhile": {ours, func(s *server) {
 			s.fail("delete", "pods", always, apierrors.NewConflict(corev1.Resource("pods"), "task", errors.New("the UID in the precondition")))
+		}, nil, nil, 0, 0},
+		"replaced by then": {ours, func(s *server) {
+			s.PrependReactor("delete", "pods", func(testclient.Action) (bool, runtime.Object, error) {
+				other := ours.DeepCopy()
+				other.UID = "other"
+				return true, nil, s.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), other, "app")
+			})
 		}, nil, nil, 0, 0},
 		"deaf":          {ours, func(s *server) { s.fail("delete", "pods", 1, nil) }, nil, nil, 1, 32 * time.Second},
 		"held for good": {ours, func(s *server) { s.fail("delete", "pods", always, nil) }, []string{"pod app/task could not be removed", "still there"}, context.DeadlineExceeded, 1, 61 * time.Second},

@@ -18,7 +18,8 @@ import (
 // requestTime bounds one request that must not be given up half-way.
 const requestTime = 15 * time.Second
 
-// passes tells whether a request that failed may succeed when it is repeated: the connection failed, the server is busy, starting or at fault, or somebody else was quicker.
+// passes tells whether a request that failed may succeed when it is repeated: the connection failed, the server is busy, starting or at fault, or
+// somebody else was quicker.
 func passes(err error) bool {
 	status := apierrors.APIStatus(nil)
 	if !errors.As(err, &status) {
@@ -45,7 +46,8 @@ func (r *podRun) insist(ctx context.Context, what string, passes func(error) boo
 	}
 }
 
-// admit creates the pod, or finds the one that an earlier call has created. Each request is seen to its end: one that is broken off may have created the pod all the same.
+// admit creates the pod, or finds the one that an earlier call has created. Each request is seen to its end: one that is broken off may have created
+// the pod all the same.
 func (r *podRun) admit(ctx context.Context) (created bool, err error) {
 	pods := r.c.clients.Kube.CoreV1().Pods(r.w.pod.Namespace)
 	start, cancel := context.WithTimeoutCause(ctx, r.c.opts.StartTimeout, fmt.Errorf("%s could not be created in %v", r.w, r.c.opts.StartTimeout))
@@ -72,7 +74,8 @@ func (r *podRun) admit(ctx context.Context) (created bool, err error) {
 	return false, explainRefusal(apiError("create", r.w.ref(), err))
 }
 
-// isEarly tells whether a pod was refused because its namespace is so new that its service account is not there yet, or the server so new that it does not admit anything.
+// isEarly tells whether a pod was refused because its namespace is so new that its service account is not there yet, or the server so new that it
+// does not admit anything.
 func isEarly(err error) bool {
 	return apierrors.IsForbidden(err) && (strings.Contains(err.Error(), "error looking up service account") || strings.Contains(err.Error(), "not yet ready"))
 }
@@ -111,8 +114,8 @@ func (r *podRun) adopt(ctx context.Context) error {
 	return nil
 }
 
-// giveProfile creates the secret that the pod waits for. It belongs to the pod and goes with it. The pod comes first because only then there is something to belong to; a host that
-// dies in between leaves a pod that waits, and whoever adopts it creates the secret.
+// giveProfile creates the secret that the pod waits for. It belongs to the pod and goes with it. The pod comes first because only then there is
+// something to belong to; a host that dies in between leaves a pod that waits, and whoever adopts it creates the secret.
 func (r *podRun) giveProfile(ctx context.Context, created bool) error {
 	name := profileSecret(r.live)
 	if len(r.w.profile) == 0 || name == "" || r.live.DeletionTimestamp != nil || !created && r.live.Status.Phase != corev1.PodPending {

@@ -14,8 +14,8 @@ import (
 	"github.com/davit-project/davit/cluster"
 )
 
-// RemovePod ends and removes a pod of RunPod, within Options.RemoveTimeout; after half of it the pod is killed. Any other pod is cluster.ErrInvalid: whatever
-// the name, somebody else's pod is never removed. The verbs are get and delete.
+// RemovePod ends and removes a pod of RunPod, within Options.RemoveTimeout; after half of it the pod is killed. Any other pod is cluster.ErrInvalid:
+// whatever the name, somebody else's pod is never removed. The verbs are get and delete.
 func (c *Cluster) RemovePod(ctx context.Context, namespace, name string) error {
 	ref := cluster.Ref{APIVersion: "v1", Resource: "pods", Namespace: namespace, Name: name}
 	if namespace == "" || name == "" {
@@ -64,8 +64,8 @@ func (c *Cluster) stop(ctx context.Context, w *wanted, cause error) error {
 	return cause
 }
 
-// remove deletes a pod and returns when it is gone. After half of Options.RemoveTimeout it is not asked any more but killed; a pod on a node that does not answer is then
-// forgotten by the server, whatever the node does. Another pod that has taken the name is left alone.
+// remove deletes a pod and returns when it is gone. After half of Options.RemoveTimeout it is not asked any more but killed; a pod on a node that
+// does not answer is then forgotten by the server, whatever the node does. Another pod that has taken the name is left alone.
 func (c *Cluster) remove(ctx context.Context, pod *corev1.Pod) error {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.RemoveTimeout)
 	defer cancel()

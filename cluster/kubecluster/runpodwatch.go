@@ -89,8 +89,8 @@ func (s *sight) until(ctx context.Context, is func(*corev1.Pod) bool) (*corev1.P
 // errGone means that the pod that was watched does not exist any more.
 var errGone = errors.New("the pod is gone")
 
-// keepWatching asks for the pod, watches it from there, and asks again when the watch ends, which each does after some minutes. Without the right to watch it
-// asks every few seconds.
+// keepWatching asks for the pod, watches it from there, and asks again when the watch ends, which each does after some minutes. Without the right to
+// watch it asks every few seconds.
 func (r *podRun) keepWatching(ctx context.Context, s *sight) {
 	denied := patient{most: deniedPatience}
 	logged := time.Time{}

@@ -50,7 +50,7 @@ func TestPodCannotStart(t *testing.T) {
 		"no node":                   {override: "nodeSelector: {none: such}", want: []string{"for 2s: unschedulable: Unschedulable: 0/1 nodes are available"}, within: 20 * time.Second},
 		"claim that does not exist": {override: "volumes: [{name: v, persistentVolumeClaim: {claimName: none}}]", want: []string{`persistentvolumeclaim "none" not found`}, within: 20 * time.Second},
 		"secret that does not exist": {override: "volumes: [{name: v, secret: {secretName: none}}]\n" + container("volumeMounts: [{name: v, mountPath: /v}]"),
-			opts: func(o *Options) { o.StartTimeout = 4 * time.Second }, want: []string{"for 4s: nothing of it runs", `FailedMount: MountVolume.SetUp failed for volume "v" : secret "none" not found`}, within: 20 * time.Second},
+			opts: func(o *Options) { o.StartTimeout = 4 * time.Second }, want: []string{"for 4s: it does not get on", `FailedMount: MountVolume.SetUp failed for volume "v" : secret "none" not found`}, within: 20 * time.Second},
 		"root":            {image: testcluster.RootImage, want: []string{"runAsNonRoot", "an image with a numeric USER", "securityContext.runAsUser in podOverride", "Policy.RunAsImage"}, invalid: true, within: 15 * time.Second},
 		"gated":           {override: "schedulingGates: [{name: example.org/wait}]", want: []string{"unschedulable: SchedulingGated"}, within: 20 * time.Second},
 		"too much memory": {override: container("resources: {requests: {memory: 100Ti}}"), want: []string{"unschedulable", "Insufficient memory"}, within: 20 * time.Second},
@@ -84,6 +84,15 @@ func TestPodCannotStart(t *testing.T) {
 			require.NoError(t, err, "it stays until RemovePod")
 		})
 	}
+}
+
+func TestPodOneOfWhoseContainersHasNoImage(t *testing.T) {
+	r := newRunner(t, quick(), nil)
+	pod := r.pod("mkfifo /share/pipe; cat /share/pipe")
+	pod.Shared = &cluster.SharedVolume{Path: "/share"}
+	pod.Others = []cluster.Container{{Name: "side", Image: "localhost/none:1", Command: []string{"sh", "-c", "echo x > /share/pipe"}}}
+	_, _, err := r.run(pod)
+	require.ErrorContains(t, err, `cannot start: for 2s: container side, image "localhost/none:1": `)
 }
 
 func TestPodIsRefused(t *testing.T) {
@@ -187,7 +196,10 @@ func TestPodStartsAfterAll(t *testing.T) {
 	pod.Log = out
 	done := make(chan error, 1)
 	go func() { done <- r.cluster.RunPod(t.Context(), pod) }()
-	r.eventually(pod.Name, "it waits", func(p *corev1.Pod) bool { o, _ := inTheWay(p); return o == configuring })
+	r.eventually(pod.Name, "it waits", func(p *corev1.Pod) bool {
+		o, _ := (&starting{own: []string{"container"}}).inTheWay(p)
+		return o == configuring
+	})
 	_, err := r.CoreV1().ConfigMaps(r.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "late"}, Data: map[string]string{"k": "there"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.NoError(t, <-done)

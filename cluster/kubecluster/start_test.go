@@ -33,7 +33,7 @@ func TestPodThatCannotStart(t *testing.T) {
 	}{
 		"image":              {waits("container", "ErrImagePull", "no route"), time.Minute, `cannot start: for 1m0s: container container, image "i": ErrImagePull: no route`, false},
 		"image, backing off": {waits("container", "ImagePullBackOff", ""), time.Minute, `ImagePullBackOff`, false},
-		"image, never":       {waits("side", "ErrImageNeverPull", "not present"), 0, `container side, image "i": ErrImageNeverPull: not present`, false},
+		"image, never":       {waits("container", "ErrImageNeverPull", "not present"), 0, `container container, image "i": ErrImageNeverPull: not present`, false},
 		"image, no name":     {waits("container", "InvalidImageName", "a b"), 0, "InvalidImageName: a b", true},
 		"configuration":      {waits("container", "CreateContainerConfigError", `secret "s" not found`), 15 * time.Second, `for 15s: container container, image "i": CreateContainerConfigError: secret "s" not found`, false},
 		"creation":           {waits("container", "CreateContainerError", "x"), 15 * time.Second, "CreateContainerError", false},
@@ -42,7 +42,7 @@ func TestPodThatCannotStart(t *testing.T) {
 		"no numeric user":    {waits("container", "CreateContainerConfigError", "container has runAsNonRoot and image has non-numeric user (app)"), 0, "a numeric USER", true},
 		"no node":            {unscheduled("Unschedulable"), 5 * time.Minute, "for 5m0s: unschedulable: Unschedulable: 0/1 nodes", false},
 		"gates":              {unscheduled("SchedulingGated"), 5 * time.Minute, "unschedulable: SchedulingGated", false},
-		"nothing at all":     {corev1.PodStatus{Phase: corev1.PodPending}, 15 * time.Minute, "for 15m0s: nothing of it runs: is Pending", false},
+		"nothing at all":     {corev1.PodStatus{Phase: corev1.PodPending}, 15 * time.Minute, "for 15m0s: it does not get on: is Pending", false},
 		"creating for ever":  {waits("container", "ContainerCreating", ""), 15 * time.Minute, "container container is waiting: ContainerCreating", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,6 +78,49 @@ func TestPodThatStartsLate(t *testing.T) {
 		set(10*time.Minute, running()),
 		set(0, over(corev1.PodSucceeded, 0, "Completed", "")))
 	require.NoError(t, err)
+}
+
+// beside is a pod whose main container runs, and another one waits for a reason.
+func beside(name, reason string) corev1.PodStatus {
+	status := running()
+	status.ContainerStatuses = append(status.ContainerStatuses, waits(name, reason, "").ContainerStatuses...)
+	return status
+}
+
+// The main container may wait for another one that cannot start.
+func TestPodOneOfWhoseContainersCannotStart(t *testing.T) {
+	pod := task(t, "initContainers: [{name: proxy, image: i, restartPolicy: Always}]")
+	pod.Others = []cluster.Container{{Name: "side", Image: "i"}}
+	sidecar := waits("container", "ErrImagePull", "")
+	sidecar.InitContainerStatuses = []corev1.ContainerStatus{{Name: "proxy", State: running().ContainerStatuses[0].State}}
+	injected := waits("container", "ContainerCreating", "")
+	injected.ContainerStatuses = append(injected.ContainerStatuses, waits("injected", "ImagePullBackOff", "").ContainerStatuses...)
+	for name, tc := range map[string]struct {
+		status corev1.PodStatus
+		want   string
+	}{
+		"another one":          {beside("side", "ImagePullBackOff"), "cannot start: for 1m0s: container side"},
+		"another one, idle":    {beside("side", "ContainerCreating"), "cannot start: for 15m0s: it does not get on"},
+		"beside a sidecar":     {sidecar, "cannot start: for 1m0s: container container"},
+		"one that is not ours": {injected, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			ends := over(corev1.PodSucceeded, 0, "Completed", "")
+			ends.ContainerStatuses = append(ends.ContainerStatuses, ends.ContainerStatuses[0])
+			ends.ContainerStatuses[1].Name = "side"
+			request, wait := pod, time.Hour
+			if tc.want == "" {
+				request.Others, wait = nil, 10*time.Minute
+			}
+			_, _, err := drive(t, s, request, func(t *testing.T) { s.set(t, tc.status) }, func(t *testing.T) { time.Sleep(wait); s.set(t, ends) })
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
 }
 
 func TestEventsOfAPodThatCannotStart(t *testing.T) {

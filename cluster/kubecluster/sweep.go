@@ -25,8 +25,9 @@ const (
 	pageSize = 500
 )
 
-// Sweep removes the pods that carry all the labels, in all namespaces; where the host may not list those, in Options.Namespaces. A namespace whose pods could not be listed is
-// in the list of what is left. The secrets of profiles belong to their pods, and the cluster removes them some time after. The verbs are list, get and delete on pods.
+// Sweep removes the pods that carry all the labels, in all namespaces; where the host may not list those, in Options.Namespaces. A namespace whose
+// pods could not be listed is in the list of what is left. The secrets of profiles belong to their pods, and the cluster removes them some time
+// after. The verbs are list, get and delete on pods.
 func (c *Cluster) Sweep(ctx context.Context, carried map[string]string) ([]string, error) {
 	if len(carried) == 0 {
 		return nil, fmt.Errorf("%w: sweep without labels", cluster.ErrInvalid)

@@ -46,6 +46,13 @@ func TestSweepTakesAllPages(t *testing.T) {
 		left, err := s.cluster(t, io.Discard).Sweep(t.Context(), map[string]string{"davit.io/run": "r"})
 		require.NoError(t, err)
 		require.Empty(t, left)
+		deleted := 0
+		for _, a := range s.Actions() {
+			if a.GetVerb() == "delete" {
+				deleted++
+			}
+		}
+		require.Len(t, pods, deleted, "each is removed once")
 		for _, pod := range pods {
 			_, err := s.Clientset.CoreV1().Pods("app").Get(t.Context(), pod.Name, metav1.GetOptions{})
 			require.True(t, apierrors.IsNotFound(err), "%v", err)
