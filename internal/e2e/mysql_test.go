@@ -29,7 +29,7 @@ func TestMariaDBComesBack(t *testing.T) {
 
 // Whatever fails in a backup of MariaDB, the run fails and nothing is left of it.
 func TestMariaDBBackupThatFailsLeavesNothing(t *testing.T) {
-	s := newStage(t, rehearsal.MariaDB(), image.MariaDB, 20000)
+	s := newStage(t, rehearsal.MariaDB(), image.MariaDB, 1000)
 	otherPassword(s, "root")
 	s.fails(rehearsal.Request{ID: "password", Action: "backup", Options: map[string]string{"secret": "wrong"}}, "Access denied")
 	require.Empty(t, s.files())
