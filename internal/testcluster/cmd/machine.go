@@ -111,7 +111,7 @@ func (c *machine) launch(name string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(c.path("bin", name), c.flags(name)...) //nolint:noctx,gosec // ended by stop; the paths are ours
+	cmd := exec.Command(c.path("bin", name), c.flags(name)...) // ended by stop; the paths are ours
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -111,7 +111,7 @@ func runCluster(ctx context.Context, dir string, command []string) (code int, er
 		<-ctx.Done()
 		return 0, nil
 	}
-	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx,gosec // it is told to end, and is given time
+	cmd := exec.Command(command[0], command[1:]...) // it is told to end, and is given time
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), c.environment()...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts ends with it
