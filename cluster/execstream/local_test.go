@@ -32,7 +32,10 @@ apiVersion: v1
 kind: Pod
 metadata: {name: db, namespace: app}
 spec:
-  containers: [{name: server, command: [sleep, "100000"]}]
+  containers:
+  - name: server
+    command: [sleep, "100000"]
+    env: [{name: nonce, value: a}, {name: report, value: b}, {name: sum, value: c}, {name: code, value: d}, {name: gone, value: e}, {name: watch, value: f}]
 `
 
 // pod is a pod on this machine; its commands run in the folder dir.

@@ -196,6 +196,19 @@ func TestAcknowledgementThatIsLost(t *testing.T) {
 	})
 }
 
+// A command that is ended because its standard error cannot be written may say that all is well.
+func TestStandardErrorThatCannotBeWritten(t *testing.T) {
+	good := "abcNONCE code=0 sum=" + abc + "\n"
+	for _, errs := range []io.Writer{&full{}, short{}} {
+		_, err := execstream.Read(t.Context(), fake(func(ctx context.Context, nonce string, cmd cluster.Command) error {
+			_, err := io.WriteString(cmd.Stderr, "why")
+			require.Error(t, err)
+			return ends(nil, good)(ctx, nonce, cmd)
+		}), cluster.Command{Args: []string{"true"}, Stderr: errs}, nil)
+		require.ErrorContains(t, err, "write the standard error of the command: ")
+	}
+}
+
 // An exec that goes on writing after it has returned reaches nobody.
 func TestOutputAfterTheEnd(t *testing.T) {
 	var out bytes.Buffer
@@ -251,3 +264,19 @@ func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+var errFull = errors.New("the disk is full")
+
+// full takes some bytes and fails then.
+type full struct{ room int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.room -= len(p); f.room < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+type short struct{}
+
+func (short) Write(p []byte) (int, error) { return len(p) - 1, nil }

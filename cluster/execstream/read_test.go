@@ -4,7 +4,6 @@ package execstream_test
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -156,22 +155,6 @@ func TestReadWaitsForWhoHoldsTheOutput(t *testing.T) {
 		require.Equal(t, "late\n", out.String())
 	})
 }
-
-var errFull = errors.New("the disk is full")
-
-// full takes some bytes and fails then.
-type full struct{ room int }
-
-func (f *full) Write(p []byte) (int, error) {
-	if f.room -= len(p); f.room < 0 {
-		return 0, errFull
-	}
-	return len(p), nil
-}
-
-type short struct{}
-
-func (short) Write(p []byte) (int, error) { return len(p) - 1, nil }
 
 func TestReadIntoAWriterThatFails(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {

@@ -60,9 +60,9 @@ func TestWriteFromOddReaders(t *testing.T) {
 
 func TestWritePassesOnWhatTheCommandPrints(t *testing.T) {
 	each(t, func(t *testing.T, p pod, opts *execstream.Options) {
-		got, err := writeAll(t, p, script(`cat >/dev/null; echo printed; for fd in 3 4 5 6 7 8 9; do [ ! -e /dev/fd/$fd ] || echo open $fd; done`), strings.NewReader("x"), opts)
+		got, err := writeAll(t, p, script(`cat >/dev/null; echo printed "$nonce$report$sum$code$gone$watch"; for fd in 3 4 5 6 7 8 9; do [ ! -e /dev/fd/$fd ] || echo open $fd; done`), strings.NewReader("x"), opts)
 		require.NoError(t, err)
-		require.Equal(t, "printed\n", got.errs)
+		require.Equal(t, "printed abcdef\n", got.errs)
 	})
 }
 

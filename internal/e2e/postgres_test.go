@@ -56,12 +56,13 @@ func TestPostgresBackupThatFailsLeavesNothing(t *testing.T) {
 	stop := s.meanwhile(func(ctx context.Context) {
 		_, _ = s.SQL(ctx, "shop", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'davit %' AND query LIKE 'COPY public.items%';")
 	})
-	s.fails(rehearsal.Request{ID: "backend", Action: "backup"}, ".dump was not stored")
+	slow := map[string]string{"host": s.ghosts("5432")}
+	s.fails(rehearsal.Request{ID: "backend", Action: "backup", Options: slow}, ".dump was not stored")
 	stop()
 	require.Empty(t, s.objects())
 
 	killed := s.killPods("dump", 2, s.writing)
-	s.fails(rehearsal.Request{ID: "pod", Action: "backup"}, "")
+	s.fails(rehearsal.Request{ID: "pod", Action: "backup", Options: slow}, "")
 	require.Equal(t, 2, killed(), "both attempts")
 	require.Empty(t, s.objects())
 

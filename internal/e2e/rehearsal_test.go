@@ -175,7 +175,8 @@ func (s *stage) counts(database, query string) func(context.Context) bool {
 	}
 }
 
-// ghosts makes a way to the server that hides the death of clients from it, as the end of a node does: their connections stay. It returns its address.
+// ghosts makes a way to the server that hides the death of clients from it, as the end of a node does: their connections stay. It is slow, so that what is
+// to happen amid a transfer does. It returns its address.
 func (s *stage) ghosts(port string) string {
 	s.t.Helper()
 	pod, err := s.c.CoreV1().Pods(s.Namespace()).Get(s.t.Context(), "database-0", metav1.GetOptions{})
@@ -209,14 +210,24 @@ func (s *stage) ghosts(port string) string {
 			mu.Lock()
 			conns = append(conns, client, server)
 			mu.Unlock()
-			go func() { _, _ = io.Copy(server, client) }() // and the connection to the server stays
+			go slowly(server, client) // and the connection to the server stays
 			go func() {
-				_, _ = io.Copy(client, server) // to the end of either
+				slowly(client, server) // to the end of either
 				_ = client.Close()
 			}()
 		}
 	}()
 	return node
+}
+
+// slowly copies a MiB at once, and what follows at 2 MiB a second.
+func slowly(to io.Writer, from io.Reader) {
+	const room, piece = 1 << 20, 64 << 10
+	_, err := io.CopyN(to, from, room)
+	for err == nil {
+		time.Sleep(time.Second * piece / (2 << 20))
+		_, err = io.CopyN(to, from, piece)
+	}
 }
 
 // witness remembers every pod and event of a namespace.
