@@ -20,6 +20,16 @@ var (
 	// ErrUnverified means that an object is there but was never recorded, so that nothing can be said about it: another
 	// tool wrote it.
 	ErrUnverified = errors.New("the object has no record to compare it with")
+	// ErrExists means that an object of that key is there and was not to be replaced, or is locked.
+	ErrExists = errors.New("the object exists")
+	// ErrNoBucket means that the bucket or container does not exist.
+	ErrNoBucket = errors.New("no such bucket")
+	// ErrCredential means that the store does not know the credential, or that it has expired. One that lacks a right is fs.ErrPermission.
+	ErrCredential = errors.New("the store does not accept the credential")
+	// ErrClock means that the clocks of this machine and the store differ too much for a signature.
+	ErrClock = errors.New("the clocks of this machine and the store differ too much")
+	// ErrUnavailable means that the store cannot be reached or refuses work for now, after retries.
+	ErrUnavailable = errors.New("the store is not available")
 	// ErrKey means that a key or prefix cannot be used.
 	ErrKey = errors.New("invalid key")
 	// ErrProfile means that a profile cannot be used as it is.

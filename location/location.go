@@ -44,6 +44,13 @@ type Location struct {
 	Type string
 	// Bucket is the bucket or container; the absolute path of the folder for a file location.
 	Bucket, Endpoint, Prefix, Region string
+	// CABundle holds certificates in PEM that are trusted beside those of the system. Default none.
+	CABundle []byte
+	// Proxy is the URL of the proxy for this location. Default: that of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+	Proxy string
+	// VirtualHost puts the bucket into the host name although an endpoint is set. Default: in the path with an endpoint, in the host name
+	// without, as Kanister does. For s3Compliant only.
+	VirtualHost bool
 	// SkipSSLVerify is insecure.
 	SkipSSLVerify bool
 	// Credential is zero where the store needs none or takes it from its surroundings.

@@ -24,7 +24,11 @@ var table = map[string][]string{
 	"function/rds":          {"function", "location", "cluster"},
 
 	"location/file":         {"location"},
-	"location/locationtest": {"location"},
+	"location/s3":           {"location", "internal/wrapblob"},
+	"location/gcs":          {"location", "internal/wrapblob"},
+	"location/azure":        {"location", "internal/wrapblob"},
+	"location/locationtest": {"location", "internal/wrapblob"},
+	"internal/wrapblob":     {},
 	"location/repository":   {"location"},
 
 	"snapshot/snapshottest": {"snapshot"},
@@ -39,6 +43,7 @@ var table = map[string][]string{
 	"internal/readme": {},
 
 	"internal/testcluster": {},
+	"internal/testserver":  {},
 }
 
 // tops put the other packages together.

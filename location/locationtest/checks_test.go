@@ -13,6 +13,7 @@ import (
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/memblob"
 
+	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/file"
 )
@@ -40,7 +41,9 @@ func TestGoodBucketsPass(t *testing.T) {
 // mutants are buckets that are broken on purpose, by the check that must notice it.
 func mutants() map[string]func(*blob.Bucket) *blob.Bucket {
 	commitsCancelled := func(b *blob.Bucket) *blob.Bucket { return Faulty(b, Faults{CommitCancelled: true}) }
-	ignoresSlash := func(b *blob.Bucket) *blob.Bucket { return blob.NewBucket(&ignoringSlash{&faulty{b: b}}) }
+	ignoresSlash := func(b *blob.Bucket) *blob.Bucket {
+		return blob.NewBucket(&ignoringSlash{&faulty{Bucket: wrapblob.Bucket{B: b}}})
+	}
 	return map[string]func(*blob.Bucket) *blob.Bucket{
 		"what is written is read":                 damagesLater,
 		"an empty object":                         losesEmpty,
@@ -49,12 +52,16 @@ func mutants() map[string]func(*blob.Bucket) *blob.Bucket {
 		"a cancelled write stores nothing":        commitsCancelled,
 		"a failed overwrite keeps the old object": commitsCancelled,
 		"an overwrite replaces the whole object":  appends,
-		"keys are told apart":                     func(b *blob.Bucket) *blob.Bucket { return blob.NewBucket(&ignoringCase{&faulty{b: b}}) },
-		"lists keep to whole names":               ignoresSlash,
-		"lists have no end of page":               func(b *blob.Bucket) *blob.Bucket { return blob.NewBucket(&onePage{&faulty{b: b}}) },
-		"deletes keep to whole names":             ignoresSlash,
-		"deleting nothing is no error":            failsOnEmptyList,
-		"writers do not mix":                      mixes,
+		"keys are told apart": func(b *blob.Bucket) *blob.Bucket {
+			return blob.NewBucket(&ignoringCase{&faulty{Bucket: wrapblob.Bucket{B: b}}})
+		},
+		"lists keep to whole names": ignoresSlash,
+		"lists have no end of page": func(b *blob.Bucket) *blob.Bucket {
+			return blob.NewBucket(&onePage{&faulty{Bucket: wrapblob.Bucket{B: b}}})
+		},
+		"deletes keep to whole names":  ignoresSlash,
+		"deleting nothing is no error": failsOnEmptyList,
+		"writers do not mix":           mixes,
 	}
 }
 

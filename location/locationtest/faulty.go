@@ -3,12 +3,15 @@ package locationtest
 import (
 	"context"
 	"io"
+	"maps"
 	"sync/atomic"
 	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
-	"gocloud.dev/gcerrors"
+
+	"github.com/davit-project/davit/internal/wrapblob"
+	"github.com/davit-project/davit/location"
 )
 
 // Op is what is done to a store.
@@ -40,7 +43,9 @@ type Faults struct {
 }
 
 // Faulty returns a bucket over b that has these faults. Closing it closes b.
-func Faulty(b *blob.Bucket, f Faults) *blob.Bucket { return blob.NewBucket(&faulty{b, f}) }
+func Faulty(b *blob.Bucket, f Faults) *blob.Bucket {
+	return blob.NewBucket(&faulty{wrapblob.Bucket{B: b}, f})
+}
 
 // Fail returns a Before that always fails the operation with err.
 func Fail(op Op, err error) func(context.Context, Op, string) error {
@@ -131,7 +136,7 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // faulty is a driver over a bucket.
 type faulty struct {
-	b *blob.Bucket
+	wrapblob.Bucket
 	f Faults
 }
 
@@ -144,73 +149,78 @@ func (d *faulty) before(ctx context.Context, op Op, key string) error {
 	return d.f.Before(ctx, op, key)
 }
 
-func (d *faulty) ErrorCode(err error) gcerrors.ErrorCode { return gcerrors.Code(err) }
-func (d *faulty) As(i any) bool                          { return d.b.As(i) }
-func (d *faulty) ErrorAs(err error, i any) bool          { return d.b.ErrorAs(err, i) }
-func (d *faulty) Close() error                           { return d.b.Close() }
+// As answers for all but what would go around the faults.
+func (d *faulty) As(i any) bool {
+	batch, ok := i.(*location.BatchDeleter)
+	if !ok {
+		return d.Bucket.As(i)
+	}
+	var below location.BatchDeleter
+	if !d.Bucket.As(&below) {
+		return false
+	}
+	*batch = &faultyBatch{below, d}
+	return true
+}
+
+type faultyBatch struct {
+	location.BatchDeleter
+	d *faulty
+}
+
+func (b *faultyBatch) DeleteBatch(ctx context.Context, keys []string) (map[string]error, error) {
+	failed := map[string]error{}
+	var rest []string
+	for _, key := range keys {
+		if err := b.d.before(ctx, OpDelete, key); err != nil {
+			failed[key] = err
+		} else {
+			rest = append(rest, key)
+		}
+	}
+	if len(rest) == 0 {
+		return failed, nil
+	}
+	more, err := b.BatchDeleter.DeleteBatch(ctx, rest)
+	maps.Copy(failed, more)
+	return failed, err
+}
 
 func (d *faulty) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
 	if err := d.before(ctx, OpStat, key); err != nil {
 		return nil, err
 	}
-	a, err := d.b.Attributes(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return &driver.Attributes{ContentType: a.ContentType, Metadata: a.Metadata, CreateTime: a.CreateTime, ModTime: a.ModTime, Size: a.Size,
-		MD5: a.MD5, ETag: a.ETag, AsFunc: a.As}, nil
+	return d.Bucket.Attributes(ctx, key)
 }
 
 func (d *faulty) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
 	if err := d.before(ctx, OpList, opts.Prefix); err != nil {
 		return nil, err
 	}
-	token, size := opts.PageToken, opts.PageSize
-	if token == nil {
-		token = blob.FirstPageToken
-	}
-	if size == 0 {
-		size = 1000
-	}
-	list := &blob.ListOptions{Prefix: opts.Prefix, Delimiter: opts.Delimiter, BeforeList: opts.BeforeList}
-	objects, next, err := d.b.ListPage(ctx, token, size, list)
-	if err != nil {
-		return nil, err
-	}
-	page := &driver.ListPage{NextPageToken: next}
-	for _, o := range objects {
-		page.Objects = append(page.Objects, &driver.ListObject{Key: o.Key, ModTime: o.ModTime, Size: o.Size, MD5: o.MD5, IsDir: o.IsDir, AsFunc: o.As})
-	}
-	if d.f.List != nil {
+	page, err := d.Bucket.ListPaged(ctx, opts)
+	if err == nil && d.f.List != nil {
 		page.Objects = d.f.List(page.Objects)
 	}
-	return page, nil
+	return page, err
 }
 
 func (d *faulty) NewRangeReader(ctx context.Context, key string, offset, length int64, opts *driver.ReaderOptions) (driver.Reader, error) {
 	if err := d.before(ctx, OpRead, key); err != nil {
 		return nil, err
 	}
-	r, err := d.b.NewRangeReader(ctx, key, offset, length, &blob.ReaderOptions{BeforeRead: opts.BeforeRead})
-	if err != nil {
-		return nil, err
+	r, err := d.Bucket.NewRangeReader(ctx, key, offset, length, opts)
+	if err != nil || d.f.Read == nil {
+		return r, err
 	}
-	if d.f.Read == nil {
-		return &faultyReader{r, r}, nil
-	}
-	return &faultyReader{d.f.Read(key, r), r}, nil
+	return &faultyReader{r, d.f.Read(key, r)}, nil
 }
 
 type faultyReader struct {
-	io.Reader
-	r *blob.Reader
+	driver.Reader
+	r io.Reader
 }
 
-func (r *faultyReader) Close() error  { return r.r.Close() }
-func (r *faultyReader) As(i any) bool { return r.r.As(i) }
-func (r *faultyReader) Attributes() *driver.ReaderAttributes {
-	return &driver.ReaderAttributes{ContentType: r.r.ContentType(), ModTime: r.r.ModTime(), Size: r.r.Size()}
-}
+func (r *faultyReader) Read(p []byte) (int, error) { return r.r.Read(p) }
 
 func (d *faulty) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
 	if err := d.before(ctx, OpWrite, key); err != nil {
@@ -220,8 +230,7 @@ func (d *faulty) NewTypedWriter(ctx context.Context, key, contentType string, op
 		ctx = context.WithoutCancel(ctx)
 	}
 	ctx, abort := context.WithCancel(ctx)
-	w, err := d.b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: contentType, DisableContentTypeDetection: contentType == "",
-		Metadata: opts.Metadata, BeforeWrite: opts.BeforeWrite, IfNotExist: opts.IfNotExist})
+	w, err := d.Bucket.NewTypedWriter(ctx, key, contentType, opts)
 	if err != nil {
 		abort()
 		return nil, err
@@ -235,7 +244,7 @@ func (d *faulty) NewTypedWriter(ctx context.Context, key, contentType string, op
 
 type faultyWriter struct {
 	io.Writer
-	w      *blob.Writer
+	w      driver.Writer
 	abort  context.CancelFunc
 	commit func() error
 }
@@ -254,17 +263,12 @@ func (d *faulty) Copy(ctx context.Context, dst, src string, opts *driver.CopyOpt
 	if err := d.before(ctx, OpWrite, dst); err != nil {
 		return err
 	}
-	return d.b.Copy(ctx, dst, src, &blob.CopyOptions{BeforeCopy: opts.BeforeCopy})
+	return d.Bucket.Copy(ctx, dst, src, opts)
 }
 
 func (d *faulty) Delete(ctx context.Context, key string) error {
 	if err := d.before(ctx, OpDelete, key); err != nil {
 		return err
 	}
-	return d.b.Delete(ctx, key)
-}
-
-func (d *faulty) SignedURL(ctx context.Context, key string, opts *driver.SignedURLOptions) (string, error) {
-	return d.b.SignedURL(ctx, key, &blob.SignedURLOptions{Expiry: opts.Expiry, Method: opts.Method, ContentType: opts.ContentType,
-		EnforceAbsentContentType: opts.EnforceAbsentContentType, BeforeSign: opts.BeforeSign})
+	return d.Bucket.Delete(ctx, key)
 }
