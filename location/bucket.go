@@ -2,6 +2,7 @@ package location
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,25 +13,36 @@ import (
 type Options struct {
 	// Prefix is put before every key. Default none.
 	Prefix string
+	// ReadBack reads every object again after it was written, from its first byte to its last, although the store has confirmed a checksum of every
+	// byte it keeps. Default: only where the store has not.
+	ReadBack bool
+	// Codecs are what objects go through on their way to the store, in this order, and back. Default none: objects are stored as they are.
+	Codecs []Codec
 }
 
-// Bucket is a portable type over a blob bucket: writes are all or nothing and read back, reads are verified.
+// Bucket is a portable type over a blob bucket: writes are all or nothing and confirmed, reads are verified.
 //
 // Keys are cleaned: leading, trailing and double slashes go, and dots are resolved. A key that is empty, leads out of the
 // prefix, holds control characters, is longer than about a thousand bytes or has a part named .davit is ErrKey.
 type Bucket struct {
-	blob    *blob.Bucket
-	prefix  string
-	err     error
-	buffers sync.Pool
+	blob     *blob.Bucket
+	prefix   string
+	err      error
+	readBack bool
+	codecs   []Codec
+	buffers  sync.Pool
 }
 
-// New makes a bucket; Close closes b. A bad prefix is reported by every method but Close.
+// New makes a bucket; Close closes b. A bad prefix or codec is reported by every method but Close.
 func New(b *blob.Bucket, opts *Options) *Bucket {
 	made := &Bucket{blob: b}
 	made.buffers.New = func() any { return new([bufferSize]byte) }
 	if opts != nil {
 		made.prefix, made.err = cleanPrefix(opts.Prefix)
+		made.readBack, made.codecs = opts.ReadBack, slices.Clone(opts.Codecs)
+		if made.err == nil {
+			made.err = checkCodecs(made.codecs)
+		}
 	}
 	return made
 }
@@ -42,9 +54,13 @@ func (b *Bucket) Close() error { return b.blob.Close() }
 type Info struct {
 	// Key is without the bucket's prefix.
 	Key string
-	// Size in bytes.
+	// Size in bytes, as it is stored.
 	Size int64
-	// SHA256 is lower-case hex; empty when it was never recorded, in what List yields, and in what Stat gives while the object is being
+	// Content is the size in bytes before the codecs; equal to Size where there are none. Not in what List yields.
+	Content int64
+	// Codecs are the names of those that the object went through, in the order of writing. Not in what List yields.
+	Codecs []string
+	// SHA256 is that of the object as it is stored, in lower-case hex; empty when it was never recorded, in what List yields, and in what Stat gives while the object is being
 	// replaced by one of the same size.
 	SHA256 string
 	// ModTime is the store's.
@@ -65,12 +81,17 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Info, error) {
 		if err != nil {
 			return Info{}, b.absentOr(ctx, "look up object", full, err)
 		}
-		info = Info{Key: b.relative(full), Size: attrs.Size, ModTime: attrs.ModTime}
-		if rec, err = b.readRecord(ctx, full); err != nil || rec == nil {
+		info = Info{Key: b.relative(full), Size: attrs.Size, Content: attrs.Size, ModTime: attrs.ModTime}
+		if rec, err = b.readRecord(ctx, full); err != nil {
 			return info, err
 		}
-		if rec.hasSize(info.Size) {
-			info.SHA256 = rec.hashOf(info.Size)
+		if rec == nil {
+			info.Codecs = codecsOf(attrs.Metadata)
+			info.Content = contentOf(info)
+			return info, nil
+		}
+		if s := rec.ofSize(info.Size); s != nil {
+			info.SHA256, info.Content, info.Codecs = rec.hashOf(info.Size), s.content(), s.Codecs
 			return info, nil
 		}
 	}

@@ -50,3 +50,6 @@ type BatchDeleter interface {
 // Permissions are the store's own names of the rights that operations need, such as s3:PutObject, for errors; a bucket asks a blob.Bucket for
 // them with a *Permissions.
 type Permissions struct{ List, Read, Write, Delete string }
+
+// NoMetadata is what a driver answers for that keeps no metadata with its objects; a bucket asks a blob.Bucket for it with a *NoMetadata.
+type NoMetadata struct{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
 
 	"gocloud.dev/gcerrors"
@@ -38,13 +39,16 @@ var (
 	ErrUnsupported = errors.New("unsupported")
 )
 
-// failed says what was tried on which object, and what to do where that is known.
-func failed(ctx context.Context, verb, key string, err error) error {
+// failed says what was tried on which object, and what to do where that is known. Of no error it makes none.
+func (b *Bucket) failed(ctx context.Context, verb, key string, err error) error {
+	if err == nil {
+		return nil
+	}
 	err = inner(err)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", cause, err)
 	}
-	if hint := advice(err); hint != "" {
+	if hint := b.advice(verb, err); hint != "" {
 		return fmt.Errorf("%s %q: %w: %s", verb, key, err, hint)
 	}
 	return fmt.Errorf("%s %q: %w", verb, key, err)
@@ -76,7 +80,7 @@ type callers struct{ error }
 
 func (e *callers) Unwrap() error { return e.error }
 
-func advice(err error) string {
+func (b *Bucket) advice(verb string, err error) string {
 	if _, ok := errors.AsType[*callers](err); ok {
 		return ""
 	}
@@ -92,9 +96,28 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
 		return "in a folder, nothing can be below an object's name: use another path"
 	case errors.Is(err, fs.ErrPermission):
-		return "the credential or user of this process lacks that right on the location: grant it"
+		return "the credential or user of this process lacks that right on the location: grant it" + b.right(verb)
 	default:
 		return ""
+	}
+}
+
+// right is the store's name of the right that is needed for something.
+func (b *Bucket) right(verb string) string {
+	var names Permissions
+	if !b.blob.As(&names) {
+		return ""
+	}
+	verb, _, _ = strings.Cut(verb, " ")
+	switch verb {
+	case "list":
+		return " (" + names.List + ")"
+	case "write":
+		return " (" + names.Write + ")"
+	case "delete", "remove":
+		return " (" + names.Delete + ")"
+	default: // what is not there is refused, too, to who may not list
+		return " (" + names.Read + ", and " + names.List + ")"
 	}
 }
 

@@ -39,7 +39,7 @@ func (b *Bucket) objects(ctx context.Context, full string) iter.Seq2[blob.ListOb
 			switch {
 			case isAbsent(err):
 			case err != nil:
-				yield(blob.ListObject{}, failed(ctx, "look up object", full, err))
+				yield(blob.ListObject{}, b.failed(ctx, "look up object", full, err))
 				return
 			default:
 				if !yield(blob.ListObject{Key: full, Size: attrs.Size, ModTime: attrs.ModTime}, nil) {
@@ -76,7 +76,7 @@ func (b *Bucket) below(ctx context.Context, dir string) iter.Seq2[blob.ListObjec
 				return
 			}
 			if err != nil {
-				yield(blob.ListObject{}, failed(ctx, "list objects below", dir, err))
+				yield(blob.ListObject{}, b.failed(ctx, "list objects below", dir, err))
 				return
 			}
 			if !yield(*o, nil) {

@@ -9,16 +9,33 @@ import (
 
 // ReadOptions may be nil.
 type ReadOptions struct {
-	// Progress is called with the bytes read so far, at most four times a second and once at the end of the stream.
+	// Progress is called with the bytes read from the store so far, at most four times a second and once at the end of the stream.
 	// It must not block. Default none.
 	Progress func(bytes int64)
 }
 
-// Read copies the object to w and verifies it. What w got before an error must not be used.
+// Read copies the object to w, back through the codecs it was written with, and verifies it. What w got before an error must not be used.
+//
+// A large object is read in several ranges at once where the driver can tell versions apart, and a connection that breaks is made again. An object that
+// is replaced meanwhile is an error then.
 //
 // An absent object is ErrNotFound. One that is not as recorded is ErrCorrupt; if its size already shows that, w gets
-// nothing. An object that was never recorded is read all the same; its Info has no SHA256.
+// nothing. An object that was never recorded is read all the same; its Info has no SHA256. One that needs a codec that the bucket does not have, or lacks
+// one that the bucket requires, is ErrCodec, and w gets nothing.
 func (b *Bucket) Read(ctx context.Context, key string, w io.Writer, opts *ReadOptions) (Info, error) {
+	return b.read(ctx, key, w, opts, true)
+}
+
+// Verify reads the object and compares it with what was recorded. One that was never recorded is ErrUnverified. It needs no codec.
+func (b *Bucket) Verify(ctx context.Context, key string) (Info, error) {
+	info, err := b.read(ctx, key, io.Discard, nil, false)
+	if err == nil && info.SHA256 == "" {
+		return info, fmt.Errorf("verify object %q: %w", info.Key, ErrUnverified)
+	}
+	return info, err
+}
+
+func (b *Bucket) read(ctx context.Context, key string, w io.Writer, opts *ReadOptions, decode bool) (Info, error) {
 	full, err := b.fullKey(key)
 	if err != nil {
 		return Info{}, err
@@ -31,33 +48,35 @@ func (b *Bucket) Read(ctx context.Context, key string, w io.Writer, opts *ReadOp
 	if opts != nil {
 		progress = opts.Progress
 	}
-	got, err := b.measure(ctx, full, w, rec, progress)
+	d, err := b.download(ctx, full, rec)
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Key: b.relative(full), Size: got.size, ModTime: got.modTime}
-	if rec == nil {
-		return info, nil
+	defer d.close()
+	info, err := d.written(ctx, rec)
+	if err != nil {
+		return Info{}, err
 	}
-	if rec.matches(got.size, got.sum) {
-		info.SHA256 = got.sum
-		return info, nil
+	var got measured
+	if decode && (len(info.Codecs) > 0 || b.requires()) {
+		if err := b.readable(full, info.Codecs); err != nil {
+			return Info{}, err
+		}
+		got, info.Content, err = d.decoded(ctx, info, w, progress)
+	} else {
+		got, err = d.copyTo(ctx, w, progress)
 	}
-	// The object may have been replaced between the two reads.
-	if now, err := b.readRecord(ctx, full); err == nil && now != nil && now.matches(got.size, got.sum) {
-		info.SHA256 = got.sum
-		return info, nil
+	if err != nil || rec == nil {
+		return info, err
 	}
-	return Info{}, corrupt(full, rec, got.size, got.sum)
-}
-
-// Verify reads the object and compares it with what was recorded. One that was never recorded is ErrUnverified.
-func (b *Bucket) Verify(ctx context.Context, key string) (Info, error) {
-	info, err := b.Read(ctx, key, io.Discard, nil)
-	if err == nil && info.SHA256 == "" {
-		return info, fmt.Errorf("verify object %q: %w", info.Key, ErrUnverified)
+	if !rec.matches(got.size, got.sum) {
+		// The object may have been replaced between the two reads.
+		if now, err := b.readRecord(ctx, full); err != nil || now == nil || !now.matches(got.size, got.sum) {
+			return Info{}, corrupt(full, rec, got.size, got.sum)
+		}
 	}
-	return info, err
+	info.SHA256 = got.sum
+	return info, nil
 }
 
 // measured is what a read found.
@@ -67,28 +86,31 @@ type measured struct {
 	modTime time.Time
 }
 
-// measure copies the object to w. If rec is not nil, an object whose size cannot match it is refused unread. A stream that
-// is shorter or longer than the store says the object is, is an error.
-func (b *Bucket) measure(ctx context.Context, full string, w io.Writer, rec *record, progress func(int64)) (measured, error) {
-	r, err := b.blob.NewReader(ctx, full, nil)
+// measure reads the object as it is stored, to nowhere.
+func (b *Bucket) measure(ctx context.Context, full string) (measured, error) {
+	d, err := b.download(ctx, full, nil)
 	if err != nil {
-		return measured{}, b.absentOr(ctx, "read object", full, err)
+		return measured{}, err
 	}
-	defer func() { _ = r.Close() }()
-	if rec != nil && !rec.hasSize(r.Size()) {
-		if now, err := b.readRecord(ctx, full); err != nil || now == nil || !now.hasSize(r.Size()) {
-			return measured{}, corrupt(full, rec, r.Size(), "")
-		}
-	}
+	defer d.close()
+	return d.copyTo(ctx, io.Discard, nil)
+}
+
+// copyTo copies the whole object. A stream that is shorter or longer than the store says the object is, is an error.
+func (d *download) copyTo(ctx context.Context, w io.Writer, progress func(int64)) (measured, error) {
 	m := newMeter(progress)
-	if err := b.copyOut(ctx, w, io.LimitReader(r, r.Size()+1), m); err != nil {
-		return measured{}, failed(ctx, "read object", full, err)
+	copying := d.stream
+	if d.ranged {
+		copying = d.ranges
 	}
-	if m.size != r.Size() {
-		return measured{}, fmt.Errorf("%w: object %q gave %s, the store says it has %d", ErrCorrupt, full, gave(m.size, r.Size()), r.Size())
+	if err := copying(ctx, w, m); err != nil {
+		return measured{}, d.b.failed(ctx, "read object", d.full, err)
+	}
+	if m.size != d.size {
+		return measured{}, fmt.Errorf("%w: object %q gave %s, the store says it has %d", ErrCorrupt, d.full, gave(m.size, d.size), d.size)
 	}
 	m.done()
-	return measured{m.size, m.sum(), r.ModTime()}, nil
+	return measured{m.size, m.sum(), d.modTime}, nil
 }
 
 func gave(got, want int64) string {
@@ -98,34 +120,19 @@ func gave(got, want int64) string {
 	return fmt.Sprintf("%d bytes", got)
 }
 
-func (b *Bucket) copyOut(ctx context.Context, w io.Writer, r io.Reader, m *meter) error {
-	buf := b.buffers.Get().(*buffer)
-	defer b.buffers.Put(buf)
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		n, err := r.Read(buf[:])
-		if n > 0 {
-			m.add(buf[:n])
-			if wrote, werr := w.Write(buf[:n]); werr != nil {
-				return &callers{fmt.Errorf("hand over what was read: %w", werr)}
-			} else if wrote != n {
-				return fmt.Errorf("hand over what was read: %w", io.ErrShortWrite)
-			}
-		}
-		if err == io.EOF { // a reader that wraps io.EOF reports a failure
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+func handOver(w io.Writer, p []byte, m *meter) error {
+	m.add(p)
+	if wrote, err := w.Write(p); err != nil {
+		return &callers{fmt.Errorf("hand over what was read: %w", err)}
+	} else if wrote != len(p) {
+		return &callers{fmt.Errorf("hand over what was read: %w", io.ErrShortWrite)}
 	}
+	return nil
 }
 
 func (b *Bucket) absentOr(ctx context.Context, verb, full string, err error) error {
 	if isAbsent(err) {
 		return fmt.Errorf("%s %q: %w", verb, full, ErrNotFound)
 	}
-	return failed(ctx, verb, full, err)
+	return b.failed(ctx, verb, full, err)
 }

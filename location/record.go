@@ -17,6 +17,17 @@ type sum struct {
 	SHA256 string `json:"sha256"`
 	// Written is when, in UTC.
 	Written time.Time `json:"written"`
+	// Codecs are what it went through, in that order, and Content is its size before them.
+	Codecs  []string `json:"codecs,omitempty"`
+	Content *int64   `json:"content,omitempty"`
+}
+
+// content is the size before the codecs.
+func (s *sum) content() int64 {
+	if s.Content == nil {
+		return s.Size
+	}
+	return *s.Content
 }
 
 // record is kept beside every object. It is stored before the object is committed, so that at no time an object that is
@@ -44,15 +55,18 @@ func (r *record) matches(size int64, hash string) bool {
 	return false
 }
 
-// hasSize tells whether an object of this size can match.
-func (r *record) hasSize(size int64) bool {
+// ofSize returns the first that an object of this size can be; nil if it can be none.
+func (r *record) ofSize(size int64) *sum {
 	for _, s := range r.sums() {
 		if s.Size == size {
-			return true
+			return &s
 		}
 	}
-	return false
+	return nil
 }
+
+// hasSize tells whether an object of this size can match.
+func (r *record) hasSize(size int64) bool { return r.ofSize(size) != nil }
 
 // hashOf returns the hash of an object of this size; empty when there are two.
 func (r *record) hashOf(size int64) string {
@@ -80,14 +94,14 @@ func (b *Bucket) readRecord(ctx context.Context, full string) (*record, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, failed(ctx, "read the record of object", full, err)
+		return nil, b.failed(ctx, "read the record of object", full, err)
 	}
 	text, err := io.ReadAll(io.LimitReader(r, maxRecord+1))
 	if cerr := r.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return nil, failed(ctx, "read the record of object", full, err)
+		return nil, b.failed(ctx, "read the record of object", full, err)
 	}
 	var rec record
 	if len(text) > maxRecord || json.Unmarshal(text, &rec) != nil || !rec.valid() {
@@ -99,31 +113,35 @@ func (b *Bucket) readRecord(ctx context.Context, full string) (*record, error) {
 
 func (r *record) valid() bool {
 	for _, s := range r.sums() {
-		if h, err := hex.DecodeString(s.SHA256); err != nil || len(h) != 32 || s.Size < 0 {
+		if h, err := hex.DecodeString(s.SHA256); err != nil || len(h) != 32 || s.Size < 0 || s.content() < 0 {
 			return false
 		}
 	}
 	return true
 }
 
-func (b *Bucket) writeRecord(ctx context.Context, full string, rec record) error {
+// writeRecord stores a record of the object, locked as the object is. A conditional one must not be there yet.
+func (w *write) writeRecord(ctx context.Context, rec record, conditional bool) error {
 	text, err := json.Marshal(rec)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := b.blob.NewWriter(ctx, b.recordKey(b.relative(full)), &blob.WriterOptions{ContentType: "application/json"})
+	var driver *Upload
+	to, err := w.b.blob.NewWriter(ctx, w.b.recordKey(w.b.relative(w.full)), &blob.WriterOptions{
+		ContentType: "application/json", IfNotExist: conditional, BeforeWrite: func(as func(any) bool) error { return w.ask(as, &driver) },
+	})
 	if err != nil {
-		return failed(ctx, "write the record of object", full, err)
+		return w.b.failed(ctx, "write the record of object", w.full, err)
 	}
-	if _, err = w.Write(text); err != nil {
+	if _, err = to.Write(text); err != nil {
 		cancel()
-		_ = w.Close()
-		return failed(context.WithoutCancel(ctx), "write the record of object", full, err)
+		_ = to.Close()
+		return w.b.failed(context.WithoutCancel(ctx), "write the record of object", w.full, err)
 	}
-	if err = w.Close(); err != nil {
-		return failed(ctx, "write the record of object", full, err)
+	if err = to.Close(); err != nil {
+		return w.b.failed(ctx, "write the record of object", w.full, err)
 	}
 	return nil
 }
@@ -132,7 +150,7 @@ func (b *Bucket) writeRecord(ctx context.Context, full string, rec record) error
 func (b *Bucket) deleteRecord(ctx context.Context, full string) error {
 	err := b.blob.Delete(ctx, b.recordKey(b.relative(full)))
 	if err != nil && !isAbsent(err) {
-		return failed(ctx, "delete the record of object", full, err)
+		return b.failed(ctx, "delete the record of object", full, err)
 	}
 	return nil
 }

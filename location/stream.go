@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
+	"hash/crc32"
 	"io"
 	"time"
 )
@@ -22,28 +23,38 @@ type buffer = [bufferSize]byte
 // meter hashes, counts and reports what passes.
 type meter struct {
 	hash   hash.Hash
+	crc    uint32
 	size   int64
+	shown  func() int64
 	report func(int64)
 	last   time.Time
 }
 
-func newMeter(report func(int64)) *meter { return &meter{hash: sha256.New(), report: report} }
+// newMeter makes a meter that reports the bytes that have passed it.
+func newMeter(report func(int64)) *meter {
+	m := &meter{hash: sha256.New(), report: report}
+	m.shown = func() int64 { return m.size }
+	return m
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (m *meter) add(p []byte) {
 	m.hash.Write(p)
+	m.crc = crc32.Update(m.crc, castagnoli, p)
 	m.size += int64(len(p))
 	if m.report == nil {
 		return
 	}
 	if now := time.Now(); now.Sub(m.last) >= progressEvery {
 		m.last = now
-		m.report(m.size)
+		m.report(m.shown())
 	}
 }
 
 func (m *meter) done() {
 	if m.report != nil {
-		m.report(m.size)
+		m.report(m.shown())
 	}
 }
 

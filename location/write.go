@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 // undoTime bounds the clean-up after a failed write.
@@ -15,15 +16,21 @@ const undoTime = 30 * time.Second
 
 // WriteOptions may be nil.
 type WriteOptions struct {
-	// Progress is called with the bytes written so far, at most four times a second and once at the end of the stream.
+	// Progress is called with the bytes taken from the reader so far, at most four times a second and once at the end of the stream.
 	// It must not block. Default none.
 	Progress func(bytes int64)
+	// IfNotExist makes the write fail with ErrExists, at its beginning or at its end, if there is an object of that key by then: of several such writers at the same
+	// time one wins. Default: what was there is replaced.
+	IfNotExist bool
+	// Retention locks the object, and its record. Stores that cannot refuse the write. Default none.
+	Retention Retention
 }
 
-// Write stores everything r gives under key, all or nothing, records size and SHA-256, reads it back and compares.
+// Write stores everything r gives under key, all or nothing, and records size and SHA-256. The object is confirmed: by the store's own checksums of all its bytes
+// where the driver has them, else, or with Options.ReadBack, by reading it back.
 //
 // When r fails, ctx ends or the store refuses, nothing is stored and an object that was there before is untouched. When the
-// read back fails, the new object is removed; the one it replaced is then gone too, as stores have no undo. But if only ctx ends
+// object cannot be confirmed, it is removed; the one it replaced is then gone too, as stores have no undo. But if only ctx ends
 // then, or the record alone is refused, an object that has replaced another stays, recorded: it is better than none. What
 // could not be removed is named in the error.
 //
@@ -37,20 +44,35 @@ func (b *Bucket) Write(ctx context.Context, key string, r io.Reader, opts *Write
 	if opts == nil {
 		opts = &WriteOptions{}
 	}
-	rec, old, err := b.upload(ctx, full, r, opts.Progress)
-	if err != nil {
+	w := &write{b: b, full: full, opts: opts}
+	if err := w.upload(ctx, r); err != nil {
 		return Info{}, err
 	}
-	info, err := b.confirm(ctx, full, rec, old)
+	info, err := w.confirm(ctx)
 	switch {
 	case err == nil:
 		return info, nil
-	case old.rec != nil && !errors.Is(err, ErrCorrupt) && (ctx.Err() != nil || errors.Is(err, errRecord)):
+	case w.old.rec != nil && !errors.Is(err, ErrCorrupt) && (ctx.Err() != nil || errors.Is(err, errRecord)):
 		// Nothing speaks against the object, it is recorded, and what it replaced is gone: a removal would leave nothing.
 		return Info{}, fmt.Errorf("%w; the new object stays, as it has replaced another", err)
 	default:
 		return Info{}, errors.Join(err, b.undo(ctx, full))
 	}
+}
+
+// write is one write under way.
+type write struct {
+	b    *Bucket
+	full string
+	opts *WriteOptions
+	// old is what stood there before, rec what is written.
+	old earlier
+	rec record
+	crc uint32
+	// contested means that another conditional create has announced itself too.
+	contested bool
+	// driver is nil where the driver has nothing to say.
+	driver *Upload
 }
 
 // errRecord means that an object is whole but its record could not be made final.
@@ -69,7 +91,7 @@ func (b *Bucket) before(ctx context.Context, full string) (earlier, error) {
 		return earlier{}, nil
 	}
 	if err != nil {
-		return earlier{}, failed(ctx, "look up object", full, err)
+		return earlier{}, b.failed(ctx, "look up object", full, err)
 	}
 	rec, err := b.readRecord(ctx, full)
 	if err != nil && !errors.Is(err, ErrCorrupt) {
@@ -86,7 +108,7 @@ func (b *Bucket) before(ctx context.Context, full string) (earlier, error) {
 func (b *Bucket) settle(ctx context.Context, full string, old *earlier) error {
 	hash := old.rec.hashOf(old.attrs.Size)
 	if hash == "" && old.rec.hasSize(old.attrs.Size) {
-		got, err := b.measure(ctx, full, io.Discard, nil, nil)
+		got, err := b.measure(ctx, full)
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			return err
 		}
@@ -99,43 +121,87 @@ func (b *Bucket) settle(ctx context.Context, full string, old *earlier) error {
 }
 
 // upload streams r into the store and commits it, the record first.
-func (b *Bucket) upload(ctx context.Context, full string, r io.Reader, progress func(int64)) (record, earlier, error) {
+func (w *write) upload(ctx context.Context, r io.Reader) error {
 	// A blob writer is committed by Close unless its context has ended.
 	wctx, abort := context.WithCancel(ctx)
 	defer abort()
-	w, err := b.blob.NewWriter(wctx, full, &blob.WriterOptions{ContentType: "application/octet-stream"})
+	to, err := w.b.blob.NewWriter(wctx, w.full, w.options(w.b.metadata()))
 	if err != nil {
-		return record{}, earlier{}, failed(ctx, "write object", full, err)
+		return w.b.failed(ctx, "write object", w.full, err)
 	}
-	rec, old, err := b.fill(ctx, full, w, r, progress)
-	if err != nil {
+	drop := func() {
 		abort()
-		_ = w.Close()
-		return record{}, earlier{}, err
+		_ = to.Close()
 	}
-	if err := b.announce(ctx, full, rec, old); err != nil {
-		abort()
-		_ = w.Close()
-		return record{}, earlier{}, errors.Join(err, b.retract(ctx, full, old))
+	if err := w.fill(ctx, to, r); err != nil {
+		drop()
+		return err
 	}
-	if err := w.Close(); err != nil {
-		return record{}, earlier{}, errors.Join(failed(ctx, "write object", full, err), b.retract(ctx, full, old))
+	if err := w.announce(ctx); err != nil {
+		drop()
+		if errors.Is(err, ErrExists) {
+			return err
+		}
+		return errors.Join(err, w.retract(ctx))
 	}
-	return rec, old, nil
+	if err := to.Close(); err != nil {
+		return errors.Join(w.exists(w.b.failed(ctx, "write object", w.full, err)), w.retract(ctx))
+	}
+	return nil
 }
 
-// fill copies everything r gives to w and returns what that was, and what it is going to replace.
-func (b *Bucket) fill(ctx context.Context, full string, w io.Writer, r io.Reader, progress func(int64)) (record, earlier, error) {
-	old, err := b.before(ctx, full)
-	if err != nil {
-		return record{}, earlier{}, err
+func (w *write) options(metadata map[string]string) *blob.WriterOptions {
+	return &blob.WriterOptions{
+		ContentType: "application/octet-stream", Metadata: metadata, IfNotExist: w.opts.IfNotExist,
+		BeforeWrite: func(as func(any) bool) error { return w.ask(as, &w.driver) },
 	}
-	m := newMeter(progress)
-	if err := b.copyIn(ctx, w, r, m); err != nil {
-		return record{}, earlier{}, failed(ctx, "write object", full, err)
+}
+
+// ask tells the driver what is wanted of a write.
+func (w *write) ask(as func(any) bool, into **Upload) error {
+	var up *Upload
+	if !as(&up) {
+		if !w.opts.Retention.IsZero() {
+			return fmt.Errorf("%w: this location cannot lock objects: write without retention", ErrUnsupported)
+		}
+		return nil
+	}
+	up.Retention = w.opts.Retention
+	*into = up
+	return nil
+}
+
+// exists recognises the refusal of a conditional create.
+func (w *write) exists(err error) error {
+	if code := gcerrors.Code(err); !w.opts.IfNotExist || errors.Is(err, ErrExists) || code != gcerrors.FailedPrecondition && code != gcerrors.AlreadyExists {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrExists, err)
+}
+
+// fill copies everything r gives to the store, and finds out what it is going to replace.
+func (w *write) fill(ctx context.Context, to io.Writer, r io.Reader) (err error) {
+	if w.old, err = w.b.before(ctx, w.full); err != nil {
+		return err
+	}
+	if w.opts.IfNotExist && w.old.exists {
+		return fmt.Errorf("write object %q: %w", w.full, ErrExists)
+	}
+	in, content := w.b.encoded(r)
+	defer func() { _ = in.Close() }()
+	m := newMeter(w.opts.Progress)
+	m.shown = content.n.Load
+	if err := w.b.copyIn(ctx, to, in, m); err != nil {
+		return w.b.failed(ctx, "write object", w.full, err)
 	}
 	m.done()
-	return record{sum: sum{Size: m.size, SHA256: m.sum(), Written: time.Now().UTC()}}, old, nil
+	w.crc = m.crc
+	w.rec = record{sum: sum{Size: m.size, SHA256: m.sum(), Written: time.Now().UTC(), Codecs: w.b.writes()}}
+	if len(w.rec.Codecs) > 0 {
+		n := content.n.Load()
+		w.rec.Content = &n
+	}
+	return nil
 }
 
 func (b *Bucket) copyIn(ctx context.Context, w io.Writer, r io.Reader, m *meter) error {
@@ -163,55 +229,127 @@ func (b *Bucket) copyIn(ctx context.Context, w io.Writer, r io.Reader, m *meter)
 
 // announce stores the record before the object, next to that of the object it replaces. An object without record is
 // left without until it is replaced: it would be taken for a damaged one.
-func (b *Bucket) announce(ctx context.Context, full string, rec record, old earlier) error {
-	if old.exists && old.rec == nil {
+func (w *write) announce(ctx context.Context) error {
+	if w.old.exists && w.old.rec == nil {
 		return nil
 	}
-	if old.rec != nil {
-		rec.Previous = &old.rec.sum
+	rec := w.rec
+	if w.old.rec != nil {
+		rec.Previous = &w.old.rec.sum
 	}
-	return b.writeRecord(ctx, full, rec)
+	if w.opts.IfNotExist {
+		return w.claim(ctx, rec)
+	}
+	return w.writeRecord(ctx, rec, false)
+}
+
+// claim announces a conditional create. Where another one has announced itself and its object is not there yet, it may be under way or dead: both are named
+// then, so that whoever wins is recorded; the winner writes the record once more.
+func (w *write) claim(ctx context.Context, rec record) error {
+	err := w.exists(w.writeRecord(ctx, rec, true))
+	if !errors.Is(err, ErrExists) {
+		return err
+	}
+	other, err := w.b.readRecord(ctx, w.full)
+	if err != nil {
+		return err
+	}
+	if _, err := w.b.blob.Attributes(ctx, w.full); err == nil {
+		return fmt.Errorf("write object %q: %w", w.full, ErrExists)
+	} else if !isAbsent(err) {
+		return w.b.failed(ctx, "look up object", w.full, err)
+	}
+	if other != nil {
+		rec.Previous = &other.sum
+	}
+	w.contested = true
+	return w.writeRecord(ctx, rec, false)
 }
 
 // retract undoes announce after the object was not committed. A failure to do so does no harm: the record names the old
 // object too.
-func (b *Bucket) retract(ctx context.Context, full string, old earlier) error {
+func (w *write) retract(ctx context.Context) error {
+	if w.opts.IfNotExist {
+		return w.withdraw(ctx)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	attrs, err := b.blob.Attributes(ctx, full)
+	attrs, err := w.b.blob.Attributes(ctx, w.full)
 	switch {
 	case isAbsent(err):
-		return b.deleteRecord(ctx, full)
-	case err != nil || old.rec == nil || attrs.ETag != old.attrs.ETag || !attrs.ModTime.Equal(old.attrs.ModTime):
+		return w.b.deleteRecord(ctx, w.full)
+	case err != nil || w.old.rec == nil || attrs.ETag != w.old.attrs.ETag || !attrs.ModTime.Equal(w.old.attrs.ModTime):
 		return nil
 	default:
-		return b.writeRecord(ctx, full, *old.rec)
+		return w.writeRecord(ctx, *w.old.rec, false)
 	}
 }
 
-// confirm reads the object back and makes the record final.
-func (b *Bucket) confirm(ctx context.Context, full string, rec record, old earlier) (Info, error) {
-	got, err := b.measure(ctx, full, io.Discard, nil, nil)
+// withdraw takes the announcement of a conditional create back if it is still there alone. One that names somebody else too stays: it does no harm.
+func (w *write) withdraw(ctx context.Context) error {
+	if w.contested {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	if rec, err := w.b.readRecord(ctx, w.full); err != nil || rec == nil || rec.SHA256 != w.rec.SHA256 || !rec.Written.Equal(w.rec.Written) {
+		return nil //nolint:nilerr // what cannot be read stays, and does no harm
+	}
+	if _, err := w.b.blob.Attributes(ctx, w.full); !isAbsent(err) {
+		return nil //nolint:nilerr // what cannot be looked up stays
+	}
+	return w.b.deleteRecord(ctx, w.full)
+}
+
+// confirm makes sure that the store has what was written, and makes the record final.
+func (w *write) confirm(ctx context.Context) (Info, error) {
+	info, err := w.compare(ctx)
 	if err != nil {
-		return Info{}, fmt.Errorf("read back: %w", err)
+		return Info{}, err
 	}
-	if got.size != rec.Size || got.sum != rec.SHA256 {
-		return Info{}, fmt.Errorf("read back: %w", corrupt(full, &rec, got.size, got.sum))
-	}
-	final := !old.exists
-	if final { // a Delete of what is above the key may have taken the record for one whose object is gone
-		now, err := b.readRecord(ctx, full)
+	final := !w.old.exists && !w.contested
+	if final { // a Delete of what is above the key may have taken the record for one whose object is gone; another create may have announced itself
+		now, err := w.b.readRecord(ctx, w.full)
 		if err != nil {
 			return Info{}, err
 		}
-		final = now != nil
+		final = now != nil && now.Previous == nil && now.SHA256 == w.rec.SHA256
 	}
 	if !final {
-		if err := b.writeRecord(ctx, full, rec); err != nil {
+		if err := w.writeRecord(ctx, w.rec, false); err != nil {
 			return Info{}, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
-	return Info{Key: b.relative(full), Size: got.size, SHA256: got.sum, ModTime: got.modTime}, nil
+	info.Content, info.Codecs = w.rec.content(), w.rec.Codecs
+	return info, nil
+}
+
+// compare looks what the store has, by its checksums or by reading it.
+func (w *write) compare(ctx context.Context) (Info, error) {
+	info := Info{Key: w.b.relative(w.full), Size: w.rec.Size, SHA256: w.rec.SHA256}
+	if up := w.driver; up != nil && up.confirmed && !w.b.readBack {
+		if up.crc != w.crc {
+			return Info{}, fmt.Errorf("%w: object %q: the store's checksum is %08x, that of what was written %08x", ErrCorrupt, w.full, up.crc, w.crc)
+		}
+		attrs, err := w.b.blob.Attributes(ctx, w.full)
+		if err != nil {
+			return Info{}, w.b.absentOr(ctx, "look up object", w.full, err)
+		}
+		if attrs.Size != w.rec.Size {
+			return Info{}, corrupt(w.full, &w.rec, attrs.Size, "")
+		}
+		info.ModTime = attrs.ModTime
+		return info, nil
+	}
+	got, err := w.b.measure(ctx, w.full)
+	if err != nil {
+		return Info{}, fmt.Errorf("read back: %w", err)
+	}
+	if got.size != w.rec.Size || got.sum != w.rec.SHA256 {
+		return Info{}, fmt.Errorf("read back: %w", corrupt(w.full, &w.rec, got.size, got.sum))
+	}
+	info.ModTime = got.modTime
+	return info, nil
 }
 
 // undo removes an object that was committed but could not be confirmed, and its record.
@@ -219,7 +357,7 @@ func (b *Bucket) undo(ctx context.Context, full string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	if err := b.blob.Delete(ctx, full); err != nil && !isAbsent(err) {
-		return failed(ctx, "remove the unusable object", full, err)
+		return b.failed(ctx, "remove the unusable object", full, err)
 	}
 	return b.deleteRecord(ctx, full)
 }

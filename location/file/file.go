@@ -56,7 +56,7 @@ var (
 	errNoFolder    = errors.New("the folder of the location does not exist; is its volume mounted?")
 	errKey         = errors.New("the key is no clean relative path")
 	errUnsupported = errors.New("a file location does not support this")
-	errExists      = errors.New("the object exists")
+	errExists      = location.ErrExists
 )
 
 // bucket is a driver over a folder.
@@ -129,7 +129,11 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	}
 }
 
-func (b *bucket) As(any) bool             { return false }
+func (b *bucket) As(i any) bool {
+	_, ok := i.(*location.NoMetadata)
+	return ok
+}
+
 func (b *bucket) ErrorAs(error, any) bool { return false }
 
 func (b *bucket) Attributes(_ context.Context, key string) (*driver.Attributes, error) {

@@ -1,0 +1,315 @@
+package location
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"time"
+)
+
+// Trial is one property of a location that can be tried without harm to what is there.
+type Trial struct {
+	// Name is stable, in lower case: "get".
+	Name string
+	// Run returns an error when the location does not have the property. It works below a folder of its own, which it removes.
+	Run func(ctx context.Context, b *Bucket) error
+}
+
+// Finding is what Check found out by one trial.
+type Finding struct {
+	Name string
+	// Err is nil when the location has the property.
+	Err  error
+	Took time.Duration
+	// NotTried tells that an earlier failure made the trial pointless.
+	NotTried bool
+}
+
+// Trials are what Check tries, in its order: whether objects can be listed, written, read back, replaced, created only if absent, written in
+// several parts, seen at once by every kind of request, and deleted, and whether the clocks agree. Together they move about 50 MiB.
+func Trials() []Trial {
+	trials := []Trial{
+		{"list", tryList},
+		{"put", tryPut},
+		{"get", tryGet},
+		{"overwrite", tryOverwrite},
+		{"conditional create", tryCreate},
+		{"multipart", tryMultipart},
+		{"read after write", tryReadAfterWrite},
+		{"delete", tryDelete},
+		{"clock", tryClock},
+	}
+	for i := range trials {
+		trials[i].Run = tidied(trials[i].Run)
+	}
+	return trials
+}
+
+// Check tries a location with its credential: whether it can hold backups, and which right is missing if not. It writes below davit-check/ and removes
+// that again. The error joins those of the findings; it is nil when all is well.
+func Check(ctx context.Context, b *Bucket) ([]Finding, error) {
+	var findings []Finding
+	var faults []error
+	writes := true
+	for _, t := range Trials() {
+		f := Finding{Name: t.Name}
+		if f.NotTried = !writes; writes {
+			began := time.Now()
+			f.Err = t.Run(ctx, b)
+			f.Took = time.Since(began)
+		}
+		if f.Err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", f.Name, f.Err))
+		}
+		if f.Err != nil && (t.Name == "put" || ctx.Err() != nil) {
+			writes = false
+		}
+		findings = append(findings, f)
+	}
+	return findings, errors.Join(faults...)
+}
+
+// tidied gives the trial a folder of its own and removes it.
+func tidied(run func(context.Context, *Bucket) error) func(context.Context, *Bucket) error {
+	return func(ctx context.Context, b *Bucket) error {
+		var id [8]byte
+		if _, err := rand.Read(id[:]); err != nil {
+			return err
+		}
+		own, err := b.part("davit-check/" + hex.EncodeToString(id[:]))
+		if err != nil {
+			return err
+		}
+		err = run(ctx, own)
+		// A trial that could not write anything has nothing to remove.
+		if _, derr := own.Delete(context.WithoutCancel(ctx), "trial"); derr != nil && err == nil {
+			err = fmt.Errorf("clean up: %w", derr)
+		}
+		return err
+	}
+}
+
+// part is the part of the bucket under a prefix.
+func (b *Bucket) part(prefix string) (*Bucket, error) {
+	full, err := b.fullKey(prefix)
+	if err != nil {
+		return nil, err
+	}
+	own := New(b.blob, &Options{Prefix: full, ReadBack: b.readBack, Codecs: b.codecs})
+	return own, own.err
+}
+
+const trialKey = "trial/object"
+
+// random is a content that no codec makes smaller.
+func random(size int) []byte {
+	var seed [32]byte
+	_, _ = rand.Read(seed[:])
+	p := make([]byte, size)
+	_, _ = mathrand.NewChaCha8(seed).Read(p)
+	return p
+}
+
+func put(ctx context.Context, b *Bucket, key string, content []byte) error {
+	_, err := b.Write(ctx, key, bytes.NewReader(content), nil)
+	return err
+}
+
+// has checks that the object is there with that content.
+func has(ctx context.Context, b *Bucket, key string, content []byte) error {
+	var got bytes.Buffer
+	if _, err := b.Read(ctx, key, &got, nil); err != nil {
+		return err
+	}
+	if !bytes.Equal(got.Bytes(), content) {
+		return fmt.Errorf("object %q: %d bytes were written, and %d others read", key, len(content), got.Len())
+	}
+	return nil
+}
+
+func gone(ctx context.Context, b *Bucket, key string) error {
+	if _, err := b.Read(ctx, key, io.Discard, nil); err == nil {
+		return fmt.Errorf("object %q was deleted and can still be read", key)
+	} else if !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("object %q was deleted: %w", key, err)
+	}
+	return nil
+}
+
+func tryList(ctx context.Context, b *Bucket) error {
+	for _, err := range b.List(ctx, "trial") {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryPut writes beside the checks of Write, so that only what it is about can fail.
+func tryPut(ctx context.Context, b *Bucket) error {
+	full, err := b.fullKey(trialKey)
+	if err != nil {
+		return err
+	}
+	return b.failed(ctx, "write object", full, b.blob.WriteAll(ctx, full, []byte("a trial"), nil))
+}
+
+func tryGet(ctx context.Context, b *Bucket) error {
+	content := random(4 << 10)
+	if err := put(ctx, b, trialKey, content); err != nil {
+		return err
+	}
+	return has(ctx, b, trialKey, content)
+}
+
+func tryOverwrite(ctx context.Context, b *Bucket) error {
+	for _, size := range []int{2 << 10, 3 << 10, 1 << 10, 0} {
+		content := random(size)
+		if err := put(ctx, b, trialKey, content); err != nil {
+			return err
+		}
+		if err := has(ctx, b, trialKey, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryCreate checks conditional creates of small objects and of those in parts: a store may refuse the one and not the other.
+func tryCreate(ctx context.Context, b *Bucket) error {
+	for _, size := range []int{1 << 10, 2*rangeSize + 1} {
+		first, key := random(size), fmt.Sprintf("trial/create-%d", size)
+		opts := &WriteOptions{IfNotExist: true}
+		if _, err := b.Write(ctx, key, bytes.NewReader(first), opts); err != nil {
+			return err
+		}
+		if _, err := b.Write(ctx, key, bytes.NewReader(first[:1]), opts); !errors.Is(err, ErrExists) {
+			return fmt.Errorf("object %q was there and was created again: want ErrExists, got %w", key, orNone(err))
+		}
+		if err := b.createsOnce(ctx, key, size); err != nil {
+			return err
+		}
+		if err := has(ctx, b, key, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createsOnce asks the store itself: a Write looks before.
+func (b *Bucket) createsOnce(ctx context.Context, key string, size int) error {
+	full, err := b.fullKey(key)
+	if err != nil {
+		return err
+	}
+	w := &write{b: b, full: full, opts: &WriteOptions{IfNotExist: true}}
+	wctx, abort := context.WithCancel(ctx)
+	defer abort()
+	to, err := b.blob.NewWriter(wctx, full, w.options(nil))
+	if err == nil {
+		if _, err = to.Write(random(size)); err != nil {
+			abort()
+		}
+		if cerr := to.Close(); err == nil {
+			err = cerr
+		}
+	}
+	if err = w.exists(err); !errors.Is(err, ErrExists) {
+		return fmt.Errorf("the store lets a conditional create replace object %q: want ErrExists, got %w; two writers cannot be told apart there", key, orNone(err))
+	}
+	return nil
+}
+
+var errNone = errors.New("no error")
+
+func orNone(err error) error {
+	if err == nil {
+		return errNone
+	}
+	return err
+}
+
+func tryMultipart(ctx context.Context, b *Bucket) error {
+	content := random(2*rangeSize + rangeSize/2 + 1)
+	if err := put(ctx, b, trialKey, content); err != nil {
+		return err
+	}
+	return has(ctx, b, trialKey, content)
+}
+
+func tryReadAfterWrite(ctx context.Context, b *Bucket) error {
+	for range 4 {
+		content := random(1 << 10)
+		if err := put(ctx, b, trialKey, content); err != nil {
+			return err
+		}
+		if err := has(ctx, b, trialKey, content); err != nil {
+			return err
+		}
+		listed := 0
+		for _, err := range b.List(ctx, "trial") {
+			if err != nil {
+				return err
+			}
+			listed++
+		}
+		if listed != 1 {
+			return fmt.Errorf("one object was written, and %d are listed: lists of this store lag behind", listed)
+		}
+		if _, err := b.Delete(ctx, "trial"); err != nil {
+			return err
+		}
+		if err := gone(ctx, b, trialKey); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tryDelete(ctx context.Context, b *Bucket) error {
+	for i := range 3 {
+		if err := put(ctx, b, fmt.Sprintf("trial/%d", i), []byte{1}); err != nil {
+			return err
+		}
+	}
+	n, err := b.Delete(ctx, "trial")
+	if err == nil && n != 3 {
+		err = fmt.Errorf("three objects were written, %d deleted", n)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range 3 {
+		if err := gone(ctx, b, fmt.Sprintf("trial/%d", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxDrift is how far the clocks may be apart. S3 refuses requests at 15 minutes; locks and the ages of objects are wrong long before.
+const maxDrift = 3 * time.Minute
+
+func tryClock(ctx context.Context, b *Bucket) error {
+	before := time.Now()
+	if err := put(ctx, b, trialKey, []byte{1}); err != nil {
+		return err
+	}
+	info, err := b.Stat(ctx, trialKey)
+	if err != nil {
+		return err
+	}
+	drift := info.ModTime.Sub(before)
+	if after := info.ModTime.Sub(time.Now()); drift < 0 && after < 0 {
+		drift = after
+	}
+	if drift.Abs() > maxDrift {
+		return fmt.Errorf("%w: that of the store is %s off, at most %s are allowed: set the clocks by NTP", ErrClock, drift.Round(time.Second), maxDrift)
+	}
+	return nil
+}
