@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/davit-project/davit/internal/testcluster"
+	"github.com/davit-project/davit/internal/testserver"
 )
 
 // kubernetesVersion is that of internal/testcluster/kube/go.mod. The server tells it to clients, who check it.
@@ -49,8 +51,25 @@ func loadParts(dir string) (*parts, error) {
 	return p, json.Unmarshal(data, p)
 }
 
-// prepare builds and downloads what is not in the cache.
+// prepare builds and downloads what is not in the cache, for the cluster and for the servers that tests start beside it.
 func prepare(ctx context.Context) (*parts, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var servers error
+	var wait sync.WaitGroup
+	wait.Go(func() { servers = testserver.Fetch(ctx) })
+	p, err := prepareCluster(ctx)
+	if err != nil {
+		cancel() // the servers are of no use
+	}
+	wait.Wait()
+	if err == nil && servers != nil {
+		err = fmt.Errorf("fetch the servers of tests: %w", servers)
+	}
+	return p, err
+}
+
+func prepareCluster(ctx context.Context) (*parts, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
