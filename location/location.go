@@ -19,6 +19,7 @@ package location
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -60,15 +61,28 @@ type Location struct {
 // String names the place, without secrets.
 func (l Location) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s location %q", l.Type, l.Bucket)
+	bucket := l.Bucket
+	if l.Type != TypeFile {
+		bucket = withoutSecrets(bucket)
+	}
+	fmt.Fprintf(&b, "%s location %q", l.Type, bucket)
 	if l.Prefix != "" {
 		fmt.Fprintf(&b, ", prefix %q", l.Prefix)
 	}
 	if l.Endpoint != "" {
-		fmt.Fprintf(&b, ", endpoint %q", withoutUser(l.Endpoint))
+		fmt.Fprintf(&b, ", endpoint %q", withoutSecrets(l.Endpoint))
 	}
 	if l.Region != "" {
 		fmt.Fprintf(&b, ", region %q", l.Region)
+	}
+	if l.VirtualHost {
+		b.WriteString(", virtual host")
+	}
+	if l.Proxy != "" {
+		fmt.Fprintf(&b, ", proxy %q", withoutSecrets(l.Proxy))
+	}
+	if len(l.CABundle) > 0 {
+		b.WriteString(", certificates of its own")
 	}
 	if l.SkipSSLVerify {
 		b.WriteString(", insecure: certificates are not verified")
@@ -82,20 +96,19 @@ func (l Location) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(l.String()
 // LogValue is String.
 func (l Location) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// MarshalJSON gives String as JSON text. A Location is not meant to be stored: the profile is.
-func (l Location) MarshalJSON() ([]byte, error) { return marshalText(l.String()) }
+// MarshalJSON gives String as JSON text. A Location is not meant to be stored: the profile is, see Profile.
+func (l Location) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }
 
-// withoutUser drops the user and password of a URL; a text that is no URL is not shown at all.
-func withoutUser(endpoint string) string {
-	if !strings.Contains(endpoint, "@") {
-		return endpoint
+// withoutSecrets drops of an address what can be a secret: user, password, query and fragment. A text that is no address is not shown at all if it may hold one.
+func withoutSecrets(address string) string {
+	if !strings.ContainsAny(address, "@?#") {
+		return address
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.User == nil {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
 		return masked
 	}
-	u.User = nil
-	return u.String()
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // Opener opens the blob bucket of one type of location. Its error must not hold a credential.
@@ -111,7 +124,7 @@ func OpenProfile(ctx context.Context, profile []byte, openers map[string]Opener)
 }
 
 // Open opens the location with the opener of its type. The location's prefix comes before that of opts, which may be nil.
-// A type without an opener is ErrUnsupported.
+// A type without an opener is ErrUnsupported; what [Location.Validate] says is wrong is not opened.
 func Open(ctx context.Context, loc *Location, openers map[string]Opener, opts *Options) (*Bucket, error) {
 	if loc == nil {
 		return nil, fmt.Errorf("%w: there is none", ErrProfile)
@@ -120,6 +133,9 @@ func Open(ctx context.Context, loc *Location, openers map[string]Opener, opts *O
 	if open == nil {
 		return nil, fmt.Errorf("%w: location type %q is not built into this program, which knows: %s", ErrUnsupported, short(loc.Type),
 			strings.Join(slices.Sorted(maps.Keys(openers)), ", "))
+	}
+	if err := loc.Validate(); err != nil {
+		return nil, err
 	}
 	prefix, err := cleanPrefix(loc.Prefix)
 	if err != nil {

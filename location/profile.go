@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 )
 
 const (
@@ -17,24 +15,42 @@ const (
 	maxProfile = 2 << 20
 )
 
-// profile is the JSON that Kanister's templates render for toJson .Profile and that its in-pod tool reads.
+// profile is the JSON that Kanister's templates render for toJson .Profile and that its in-pod tool reads. What stands last in Location is ours: absent, it is
+// Kanister's.
 type profile struct {
-	Location *struct {
-		Type, Bucket, Endpoint, Prefix, Region string
-	}
-	Credential *struct {
-		Type    string
-		KeyPair *struct{ ID, Secret string }
-		Secret  *struct {
-			Type string
-			Data map[string][]byte
-		}
-	}
+	Location      *profileLocation
+	Credential    *profileCredential
 	SkipSSLVerify bool
 }
 
+type profileLocation struct {
+	Type        string `json:"type"`
+	Bucket      string `json:"bucket"`
+	Endpoint    string `json:"endpoint"`
+	Prefix      string `json:"prefix"`
+	Region      string `json:"region"`
+	CABundle    string `json:"caBundle,omitempty"`
+	Proxy       string `json:"proxy,omitempty"`
+	VirtualHost bool   `json:"virtualHost,omitempty"`
+}
+
+type profileCredential struct {
+	Type              string
+	KeyPair           *profileKeyPair
+	Secret            *profileSecret
+	KopiaServerSecret any
+}
+
+type profileKeyPair struct{ ID, Secret string }
+
+type profileSecret struct {
+	Metadata struct{}          `json:"metadata"`
+	Data     map[string][]byte `json:"data,omitempty"`
+	Type     string            `json:"type,omitempty"`
+}
+
 // ParseProfile reads a profile's JSON as templates render it (toJson .Profile) and as in-pod tools are given it. Fields
-// that it does not know are ignored. What cannot be used is ErrProfile or ErrUnsupported and named; values of
+// that it does not know are ignored. What cannot be used is ErrProfile or ErrUnsupported and named, before anything is asked of a store; values of
 // credentials are never part of an error.
 func ParseProfile(text []byte) (*Location, error) {
 	p, err := decodeProfile(text)
@@ -45,16 +61,59 @@ func ParseProfile(text []byte) (*Location, error) {
 		return nil, fmt.Errorf("%w: it has no Location", ErrProfile)
 	}
 	loc := &Location{
-		Type: p.Location.Type, Bucket: p.Location.Bucket, Endpoint: p.Location.Endpoint,
-		Prefix: p.Location.Prefix, Region: p.Location.Region, SkipSSLVerify: p.SkipSSLVerify,
+		Type: p.Location.Type, Bucket: p.Location.Bucket, Endpoint: p.Location.Endpoint, Prefix: p.Location.Prefix, Region: p.Location.Region,
+		Proxy: p.Location.Proxy, VirtualHost: p.Location.VirtualHost, SkipSSLVerify: p.SkipSSLVerify,
 	}
-	if err := loc.check(); err != nil {
+	if p.Location.CABundle != "" {
+		loc.CABundle = []byte(p.Location.CABundle)
+	}
+	if err := loc.checkType(); err != nil {
 		return nil, err
 	}
 	if loc.Credential, err = p.credential(loc.Type); err != nil {
 		return nil, err
 	}
+	if err := loc.Validate(); err != nil {
+		return nil, err
+	}
+	if loc.Type == TypeFile {
+		loc.Bucket = loc.folder()
+	}
 	return loc, nil
+}
+
+// Profile renders the location as the JSON that ParseProfile reads, of which only what Kanister does not have is unknown to Kanister's tools. It holds the
+// credential in clear: it is for a file of mode 0600 or a Kubernetes Secret, not for a command line, a log or a journal. A file of [Credential.WithSASFile] is not part of it.
+// A location that is not valid is refused.
+func (l *Location) Profile() ([]byte, error) {
+	if err := l.Validate(); err != nil {
+		return nil, err
+	}
+	p := profile{
+		Location: &profileLocation{Type: l.Type, Bucket: l.Bucket, Endpoint: l.Endpoint, Prefix: l.Prefix, Region: l.Region,
+			CABundle: string(l.CABundle), Proxy: l.Proxy, VirtualHost: l.VirtualHost},
+		Credential:    &profileCredential{},
+		SkipSSLVerify: l.SkipSSLVerify,
+	}
+	c := l.Credential.reveal()
+	if l.Type == TypeFile {
+		c = credential{}
+	}
+	p.Credential.Type = c.kind
+	switch c.kind {
+	case credentialKeyPair:
+		p.Credential.KeyPair = &profileKeyPair{ID: c.id, Secret: c.secret}
+	case credentialSecret:
+		p.Credential.Secret = &profileSecret{Data: c.data, Type: c.secretType}
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it cannot be encoded", ErrProfile)
+	}
+	if len(text) > maxProfile {
+		return nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrProfile, len(text), maxProfile)
+	}
+	return text, nil
 }
 
 func decodeProfile(text []byte) (*profile, error) {
@@ -86,35 +145,6 @@ func decodeProfile(text []byte) (*profile, error) {
 	return &p, nil
 }
 
-func (l *Location) check() error {
-	switch l.Type {
-	case TypeFile, TypeS3, TypeGCS, TypeAzure:
-	case "kopia":
-		return fmt.Errorf("%w: location type kopia needs a running Kopia server, which Davit does not use: point the profile at %s",
-			ErrUnsupported, typeList)
-	case "":
-		return fmt.Errorf("%w: the location has no type, want %s", ErrProfile, typeList)
-	default:
-		return fmt.Errorf("%w: unknown location type %q, want %s", ErrUnsupported, short(l.Type), typeList)
-	}
-	if l.Bucket == "" {
-		return fmt.Errorf("%w: the %s location has no bucket", ErrProfile, l.Type)
-	}
-	if _, err := cleanPrefix(l.Prefix); err != nil {
-		return fmt.Errorf("%w: the location's prefix: %w", ErrProfile, err)
-	}
-	if l.Type != TypeFile {
-		return nil
-	}
-	if strings.ContainsRune(l.Bucket, 0) || !filepath.IsAbs(l.Bucket) {
-		return fmt.Errorf("%w: the bucket of a file location is the absolute path of a folder, not %q", ErrProfile, short(l.Bucket))
-	}
-	if l.Bucket = filepath.Clean(l.Bucket); filepath.Dir(l.Bucket) == l.Bucket {
-		return fmt.Errorf("%w: the bucket of a file location cannot be the root of the file system: name a folder", ErrProfile)
-	}
-	return nil
-}
-
 func (p *profile) credential(locationType string) (Credential, error) {
 	c := p.Credential
 	if c == nil || locationType == TypeFile {
@@ -129,8 +159,8 @@ func (p *profile) credential(locationType string) (Credential, error) {
 		}
 		return NewKeyPair(c.KeyPair.ID, c.KeyPair.Secret), nil
 	case credentialSecret:
-		if c.Secret == nil || len(c.Secret.Data) == 0 {
-			return Credential{}, fmt.Errorf("%w: the credential is a secret without data", ErrProfile)
+		if c.Secret == nil {
+			return Credential{}, fmt.Errorf("%w: the credential is a secret, but there is none", ErrProfile)
 		}
 		return NewSecret(c.Secret.Type, c.Secret.Data), nil
 	case "kopia":
@@ -138,15 +168,4 @@ func (p *profile) credential(locationType string) (Credential, error) {
 	default:
 		return Credential{}, fmt.Errorf("%w: unknown credential type, want keyPair or secret", ErrProfile)
 	}
-}
-
-const typeList = TypeFile + ", " + TypeS3 + ", " + TypeGCS + " or " + TypeAzure
-
-// short keeps the beginning of a text for an error message.
-func short(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

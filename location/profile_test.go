@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	keyPairProfile = `{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"https://user:canary-3@e:9000/x","prefix":"/p/","region":"r"},` +
+	keyPairProfile = `{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"https://e:9000/x","prefix":"/p/","region":"r"},` +
 		`"Credential":{"Type":"keyPair","KeyPair":{"ID":"canary-1","Secret":"canary-2"},"Secret":null,"KopiaServerSecret":null},"SkipSSLVerify":true}`
 	secretProfile = `{"Location":{"type":"azure","bucket":"b","endpoint":"","prefix":"","region":""},"Credential":{"Type":"secret","KeyPair":null,` +
-		`"Secret":{"metadata":{"name":"s","namespace":"n","creationTimestamp":null},"data":{"azure_storage_key":"Y2FuYXJ5LTQ="},` +
+		`"Secret":{"metadata":{"name":"s","namespace":"n","creationTimestamp":null},"data":{"azure_storage_account_id":"YWNjb3VudA==","azure_storage_key":"Y2FuYXJ5NDQ="},` +
 		`"type":"secrets.kanister.io/azure"},"KopiaServerSecret":null},"SkipSSLVerify":false}`
 )
 
@@ -33,7 +33,7 @@ func TestParseProfile(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "canary-1/canary-2", id+"/"+secret)
 	loc.Credential = location.Credential{}
-	require.Equal(t, &location.Location{Type: "s3Compliant", Bucket: "b", Endpoint: "https://user:canary-3@e:9000/x", Prefix: "/p/", Region: "r",
+	require.Equal(t, &location.Location{Type: "s3Compliant", Bucket: "b", Endpoint: "https://e:9000/x", Prefix: "/p/", Region: "r",
 		SkipSSLVerify: true}, loc)
 
 	loc, err = location.ParseProfile([]byte(secretProfile))
@@ -41,7 +41,7 @@ func TestParseProfile(t *testing.T) {
 	kind, data, ok := loc.Credential.Secret()
 	require.True(t, ok)
 	require.Equal(t, "secrets.kanister.io/azure", kind)
-	require.Equal(t, map[string][]byte{"azure_storage_key": []byte("canary-4")}, data)
+	require.Equal(t, map[string][]byte{"azure_storage_account_id": []byte("account"), "azure_storage_key": []byte("canary44")}, data)
 
 	loc, err = location.ParseProfile([]byte(`{"Location":{"type":"file","bucket":"/backups//x/"}}`))
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func TestRefusedProfiles(t *testing.T) {
 		"a list":             {`["canary"]`, "invalid profile: it is JSON but no object"},
 		"a text":             {`"canary"`, "invalid profile: it is JSON but no object"},
 		"a number as secret": {with(`"canary-2"`, "778899"), `invalid profile: field "Credential.KeyPair.Secret" has the wrong type, want string`},
-		"bad base64":         {strings.Replace(secretProfile, "Y2FuYXJ5LTQ=", "canary-4", 1), "invalid profile: it cannot be decoded"},
+		"bad base64":         {strings.Replace(secretProfile, "Y2FuYXJ5NDQ=", "canary-4", 1), "invalid profile: it cannot be decoded"},
 		"no location":        {`{"Credential":{}}`, "invalid profile: it has no Location"},
 		"no type":            {with("s3Compliant", ""), "invalid profile: the location has no type, want file, s3Compliant, gcs or azure"},
 		"unknown type":       {with("s3Compliant", "s3"), `unsupported: unknown location type "s3", want file, s3Compliant, gcs or azure`},
@@ -70,7 +70,7 @@ func TestRefusedProfiles(t *testing.T) {
 		"prefix out":       {with("/p/", "../p"), `invalid profile: the location's prefix: invalid key "../p": it leads out of the location's prefix`},
 		"no key pair":      {with(`{"ID":"canary-1","Secret":"canary-2"}`, "null"), "invalid profile: the credential is a keyPair without ID or secret"},
 		"half a key pair":  {with("canary-2", ""), "invalid profile: the credential is a keyPair without ID or secret"},
-		"no secret":        {with(`"keyPair"`, `"secret"`), "invalid profile: the credential is a secret without data"},
+		"no secret":        {with(`"keyPair"`, `"secret"`), "invalid profile: the credential is a secret, but there is none"},
 		"kopia credential": {with(`"keyPair"`, `"kopia"`), "unsupported: credential type kopia needs a Kopia server: use keyPair or secret"},
 		"other credential": {with(`"keyPair"`, `"canary"`), "invalid profile: unknown credential type, want keyPair or secret"},
 		"relative folder":  {`{"Location":{"type":"file","bucket":"backups"}}`, `invalid profile: the bucket of a file location is the absolute path of a folder, not "backups"`},
@@ -99,7 +99,7 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 			slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
 		}
 		require.NotContains(t, out.String(), "canary")
-		require.NotContains(t, out.String(), base64.StdEncoding.EncodeToString([]byte("canary-4")))
+		require.NotContains(t, out.String(), base64.StdEncoding.EncodeToString([]byte("canary44")))
 		require.NotContains(t, out.String(), fmt.Sprintf("%x", "canary"))
 		require.Contains(t, loc.Credential.String(), "[masked]")
 	}

@@ -30,7 +30,7 @@ func TestUsage(t *testing.T) {
 		"bad profile":            {[]string{"location", "push", "-p", "{canary", "-s", "a", "-"}, "invalid profile: it is not JSON"},
 		"a file as profile":      {[]string{"location", "push", "-p", "canary.json", "-s", "a", "-"}, "--profile takes the JSON itself; a file is named by DAVIT_PROFILE_FILE"},
 		"null profile":           {[]string{"location", "push", "-p", "null", "-s", "a", "-"}, "the action was started without a profile"},
-		"store not built in":     {[]string{"location", "push", "-p", strings.ReplaceAll(p, `"file"`, `"gcs"`), "-s", "a", "-"}, `location type "gcs" is not built into this program, which knows: file`},
+		"store not built in":     {[]string{"location", "push", "-p", `{"Location":{"type":"gcs","bucket":"b"}}`, "-s", "a", "-"}, `location type "gcs" is not built into this program, which knows: file`},
 		"no source":              {[]string{"location", "push", "-p", p, "-s", "a"}, "takes 1 arguments (a file, or - for standard input), got 0"},
 		"a profile fallen apart": {[]string{"location", "push", "-s", "a", "-p", "{", "canary", "canary"}, "takes 1 arguments"},
 		"unknown flag":           {[]string{"location", "push", "--canary=canary", "-"}, `unknown flag "canary"`},
