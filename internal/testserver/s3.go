@@ -61,7 +61,7 @@ func MinIO(t testing.TB) *S3 {
 	s := newS3(nil)
 	dir, program := t.TempDir(), minio.path(t)
 	p := &server{
-		program: "minio", ready: "/minio/health/ready",
+		program: "minio", ready: "/minio/health/cluster",
 		env: []string{"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_REGION=" + s.Region},
 		args: func(port int) []string {
 			return []string{program, "server", "--quiet", "--address", local(port), dir}
