@@ -1,0 +1,120 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/gcerrors"
+)
+
+// assembly is an object that grows by parts, and by segments when there are too many of these.
+type assembly struct {
+	b      *bucket
+	ctx    context.Context
+	lender *lender
+	main   *multipart
+	// segment is the temporary object that takes the parts now.
+	segment *multipart
+}
+
+// assemble begins the object.
+func (b *bucket) assemble(ctx context.Context, o *object, l *lender) (*assembly, error) {
+	main, err := b.begin(ctx, o, l)
+	if err != nil {
+		return nil, err
+	}
+	return &assembly{b: b, ctx: ctx, lender: l, main: main}, nil
+}
+
+// add uploads a part in the background. The buffer goes back to its lender, whatever happens.
+func (a *assembly) add(part *lent) error {
+	if len(a.main.parts) < a.b.limits.direct {
+		return a.main.add(part)
+	}
+	if a.segment != nil && len(a.segment.parts) == a.b.limits.segment {
+		if err := a.join(); err != nil {
+			a.lender.put(part)
+			return err
+		}
+	}
+	if a.segment == nil {
+		if len(a.main.parts) == maxParts {
+			a.lender.put(part)
+			return &failure{nil, gcerrors.FailedPrecondition, "write in the store: the object is larger than S3 allows: split it", errTooLarge}
+		}
+		s, err := a.b.begin(a.ctx, &object{key: a.b.temporaryKey(), id: newID(), metadata: map[string]string{}}, a.lender)
+		if err != nil {
+			a.lender.put(part)
+			return err
+		}
+		a.segment = s
+	}
+	return a.segment.add(part)
+}
+
+// last is add for the rest of the stream, which may be shorter than a part: it then is the last part of what it is added to.
+func (a *assembly) last(part *lent) error { return a.add(part) }
+
+// join makes the segment a part of the object.
+func (a *assembly) join() error {
+	s := a.segment
+	done, err := s.commit()
+	if err != nil {
+		return err
+	}
+	err = a.main.copyIn(s.o.key, s.size, done)
+	a.segment = nil
+	uctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), undoTime)
+	defer cancel()
+	return errors.Join(err, a.b.remove(uctx, s.o.key, done.version))
+}
+
+func (a *assembly) commit() (outcome, error) {
+	if a.segment != nil {
+		if err := a.join(); err != nil {
+			return outcome{}, err
+		}
+	}
+	return a.main.commit()
+}
+
+// abort removes the parts and the temporary object. A second call does no harm.
+func (a *assembly) abort() error {
+	err := a.main.abort()
+	if a.segment != nil {
+		err = errors.Join(err, a.segment.abort())
+	}
+	return err
+}
+
+// copyIn adds an object of the store as the next part.
+func (m *multipart) copyIn(key string, size int64, from outcome) error {
+	number := int32(len(m.parts) + 1)
+	source := url.PathEscape(m.b.name + "/" + key)
+	if v := aws.ToString(from.version); v != "" && v != "null" {
+		source += "?versionId=" + url.QueryEscape(v)
+	}
+	out, err := m.b.s3.UploadPartCopy(m.ctx, &s3.UploadPartCopyInput{
+		Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &number, CopySource: &source, CopySourceIfMatch: some(from.etag),
+	})
+	if err != nil {
+		return m.b.explain(m.ctx, "copy a segment", err)
+	}
+	if out.CopyPartResult == nil || aws.ToString(out.CopyPartResult.ETag) == "" {
+		return incomplete("copy a segment", "ETag")
+	}
+	got, want := aws.ToString(out.CopyPartResult.ChecksumCRC32C), sum(from.crc)
+	if got != "" && got != want {
+		return wrongSum("copy a segment", want, got)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.parts = append(m.parts, part{etag: *out.CopyPartResult.ETag, crc: from.crc, size: size, confirmed: got != "" && from.confirmed})
+	m.size += size
+	return nil
+}
+
+var errTooLarge = errors.New("too many parts")

@@ -1,0 +1,148 @@
+package s3
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/gcerrors"
+
+	"github.com/davit-project/davit/internal/wrapblob"
+	"github.com/davit-project/davit/location"
+)
+
+// bucket is s3blob's with a writer of its own and errors that say what to do.
+type bucket struct {
+	wrapblob.Bucket
+	*client
+	name, prefix string
+	limits       limits
+	buffers      *buffers
+}
+
+var (
+	_ driver.Bucket         = (*bucket)(nil)
+	_ location.BatchDeleter = (*bucket)(nil)
+)
+
+// ErrorCode is that of gocloud for the error.
+func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode { return codeOf(err) }
+
+// As knows the driver's parts of a location, beside what s3blob does.
+func (b *bucket) As(i any) bool {
+	switch p := i.(type) {
+	case *location.BatchDeleter:
+		*p = b
+		return true
+	case *location.Permissions:
+		*p = location.Permissions{List: "s3:ListBucket", Read: "s3:GetObject", Write: "s3:PutObject", Delete: "s3:DeleteObject"}
+		return true
+	default:
+		return b.Bucket.As(i)
+	}
+}
+
+// Attributes hides the identity of the write.
+func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
+	a, err := b.Bucket.Attributes(ctx, key)
+	if err != nil {
+		return nil, b.explain(ctx, "look up", err)
+	}
+	maps.DeleteFunc(a.Metadata, func(k, _ string) bool { return strings.EqualFold(k, identity) })
+	return a, nil
+}
+
+// ListPaged lists. It gives the keys as the store has them: s3blob takes the text __0x2f__ in one for an escaped slash, whoever wrote it.
+func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
+	page, err := b.Bucket.ListPaged(ctx, opts)
+	if err != nil {
+		return nil, b.explain(ctx, "list", err)
+	}
+	for _, o := range page.Objects {
+		var object types.Object
+		var folder types.CommonPrefix
+		if o.AsFunc(&object) {
+			o.Key = aws.ToString(object.Key)
+		} else if o.AsFunc(&folder) {
+			o.Key = aws.ToString(folder.Prefix)
+		}
+	}
+	return page, nil
+}
+
+// Copy copies within the store.
+func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOptions) error {
+	return b.explain(ctx, "copy", b.Bucket.Copy(ctx, dst, src, opts))
+}
+
+// Delete deletes the object; in a bucket with versions, it hides it.
+func (b *bucket) Delete(ctx context.Context, key string) error {
+	return b.explain(ctx, "delete", b.Bucket.Delete(ctx, key))
+}
+
+// MaxBatch is S3's own limit.
+func (b *bucket) MaxBatch() int { return 1000 }
+
+// DeleteBatch deletes up to a thousand objects with one request.
+func (b *bucket) DeleteBatch(ctx context.Context, keys []string) (map[string]error, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	objects, given := make([]types.ObjectIdentifier, len(keys)), make(map[string]string, len(keys))
+	for i, k := range keys {
+		escaped := escapeKey(k)
+		objects[i], given[escaped] = types.ObjectIdentifier{Key: &escaped}, k
+	}
+	out, err := b.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &b.name, Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)}})
+	if err != nil {
+		return nil, b.explain(ctx, "delete", err)
+	}
+	failed := map[string]error{}
+	for _, e := range out.Errors {
+		code := aws.ToString(e.Code)
+		if code == "NoSuchKey" || code == "NoSuchVersion" {
+			continue
+		}
+		key, ok := given[aws.ToString(e.Key)]
+		if !ok {
+			key = aws.ToString(e.Key)
+		}
+		failed[key] = b.explain(ctx, "delete", refusal(code, aws.ToString(e.Message)))
+	}
+	return failed, nil
+}
+
+// NewRangeReader reads.
+func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, opts *driver.ReaderOptions) (driver.Reader, error) {
+	r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, opts)
+	if err != nil {
+		return nil, b.explain(ctx, "read", err)
+	}
+	return &reader{Reader: r, ctx: ctx, b: b, key: key}, nil
+}
+
+// reader knows its object's version.
+type reader struct {
+	driver.Reader
+	ctx context.Context
+	b   *bucket
+	key string
+}
+
+// As answers for the ETag.
+func (r *reader) As(i any) bool {
+	p, ok := i.(*location.ETag)
+	if !ok {
+		return r.Reader.As(i)
+	}
+	var got s3.GetObjectOutput
+	if !r.Reader.As(&got) || aws.ToString(got.ETag) == "" {
+		return false
+	}
+	*p = location.ETag(*got.ETag)
+	return true
+}

@@ -1,0 +1,136 @@
+//go:build e2e
+
+package s3
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+
+	"github.com/davit-project/davit/internal/testserver"
+	"github.com/davit-project/davit/location"
+	"github.com/davit-project/davit/location/locationtest"
+)
+
+// onServers runs the test on every real server.
+func onServers(t *testing.T, test func(t *testing.T, s *testserver.S3)) {
+	t.Run("versitygw", func(t *testing.T) { test(t, testserver.VersityGW(t)) })
+	t.Run("minio", func(t *testing.T) { test(t, testserver.MinIO(t)) })
+}
+
+// at is the location of a bucket of the server.
+func at(s *testserver.S3, bucket string) *location.Location {
+	return &location.Location{Type: location.TypeS3, Bucket: bucket, Endpoint: s.Endpoint, Region: s.Region, Credential: location.NewKeyPair(s.AccessKey, s.SecretKey)}
+}
+
+// open opens the location with this package.
+func open(t *testing.T, loc *location.Location, opts *Options) *blob.Bucket {
+	t.Helper()
+	b, err := New(t.Context(), loc, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b
+}
+
+// raw is a plain client of the server, to look at what is really there.
+func raw(s *testserver.S3) *s3.Client {
+	return s3.New(s3.Options{BaseEndpoint: &s.Endpoint, UsePathStyle: true, Region: s.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, "")})
+}
+
+// requireClean fails when the bucket holds anything but these keys, or parts of an unfinished upload.
+func requireClean(t *testing.T, s *testserver.S3, bucket string, keys ...string) {
+	t.Helper()
+	uploads, err := raw(s).ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &bucket})
+	require.NoError(t, err)
+	require.Empty(t, uploads.Uploads)
+	list, err := raw(s).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
+	require.NoError(t, err)
+	there := []string{}
+	for _, o := range list.Contents {
+		there = append(there, aws.ToString(o.Key))
+	}
+	require.ElementsMatch(t, keys, there)
+}
+
+// stream is n bytes that look random and are the same for the same seed.
+func stream(seed byte, n int64) io.Reader {
+	return io.LimitReader(rand.NewChaCha8([32]byte{seed}), n)
+}
+
+func content(t *testing.T, seed byte, n int64) []byte {
+	t.Helper()
+	all, err := io.ReadAll(stream(seed, n))
+	require.NoError(t, err)
+	return all
+}
+
+// write writes the stream and returns whether the driver has confirmed it and as what.
+func write(ctx context.Context, b *blob.Bucket, key string, r io.Reader, opts *blob.WriterOptions) (*location.Upload, error) {
+	var up *location.Upload
+	if opts == nil {
+		opts = &blob.WriterOptions{}
+	}
+	before := opts.BeforeWrite
+	opts.ContentType = "application/octet-stream"
+	opts.BeforeWrite = func(as func(any) bool) error {
+		if !as(&up) {
+			panic("the driver knows no uploads")
+		}
+		if before != nil {
+			return before(func(any) bool { return false })
+		}
+		return nil
+	}
+	ctx, abort := context.WithCancel(ctx)
+	defer abort()
+	w, err := b.NewWriter(ctx, key, opts)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(struct{ io.Writer }{w}, r); err != nil {
+		abort()
+		_ = w.Close()
+		return nil, err
+	}
+	return up, w.Close()
+}
+
+func TestChecksOnServers(t *testing.T) {
+	onServers(t, func(t *testing.T, s *testserver.S3) {
+		for _, prefix := range []string{"", "some/prefix"} {
+			name := s.Bucket(t)
+			loc := at(s, name)
+			loc.Prefix = prefix
+			b, err := location.Open(t.Context(), loc, map[string]location.Opener{location.TypeS3: Open}, nil)
+			require.NoError(t, err)
+			require.NoError(t, locationtest.Run(t.Context(), b))
+			require.NoError(t, b.Close())
+			requireClean(t, s, name)
+		}
+	})
+}
+
+func TestRoundTripsAreConfirmed(t *testing.T) {
+	onServers(t, func(t *testing.T, s *testserver.S3) {
+		name := s.Bucket(t)
+		b := open(t, at(s, name), nil)
+		for _, size := range []int64{0, 1, 4095, 1 << 20, 1<<20 + 1, partSize - 1, partSize, partSize + 1, 3*partSize + 5} {
+			up, err := write(t.Context(), b, "x", stream(1, size), nil)
+			require.NoError(t, err)
+			require.Equal(t, confirmedOf(content(t, 1, size)), *up, "%d bytes", size)
+			got, err := b.ReadAll(t.Context(), "x")
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(content(t, 1, size), got), "%d bytes", size)
+		}
+		requireClean(t, s, name, "x")
+	})
+}

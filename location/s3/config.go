@@ -1,0 +1,189 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+
+	"github.com/davit-project/davit/location"
+)
+
+const (
+	attempts   = 8
+	maxBackoff = 20 * time.Second
+	// roleTime is how long an assumed role holds before it is assumed again, as Kanister does.
+	roleTime = 60 * time.Minute
+	// defaultRegion is what every store without regions answers to.
+	defaultRegion = "us-east-1"
+)
+
+func newClient(ctx context.Context, loc *location.Location, opts *Options) (*client, error) {
+	endpoint, err := endpointOf(loc.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	cred, err := loc.AWS()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkCredential(cred); err != nil {
+		return nil, err
+	}
+	cfg, err := sdkConfig(ctx, loc, cred, opts)
+	if err != nil {
+		return nil, err
+	}
+	regions := newRegions(loc.Bucket, cfg.Region)
+	made := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+			o.UsePathStyle = !loc.VirtualHost
+		}
+		o.EndpointResolverV2 = regions
+		o.APIOptions = append(o.APIOptions, regions.add)
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
+	regions.client = made
+	return &client{s3: made, hide: hider(cred)}, nil
+}
+
+// sdkConfig is what the SDK needs to know but the endpoint.
+func sdkConfig(ctx context.Context, loc *location.Location, cred location.AWSCredential, opts *Options) (aws.Config, error) {
+	transport, err := loc.Transport()
+	if err != nil {
+		return aws.Config{}, err
+	}
+	load := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(buildable(transport)), config.WithLogger(logging.Nop{}),
+		config.WithRetryer(func() aws.Retryer { return newRetryer(opts.Attempts) }),
+		// Stores that are not Amazon's often know nothing of the SDK's own checksums; every byte has ours, or the bucket's SHA-256.
+		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
+	}
+	if cred.AccessKeyID != "" {
+		load = append(load, config.WithCredentialsProvider(
+			credentials.NewStaticCredentialsProvider(cred.AccessKeyID, cred.SecretAccessKey, cred.SessionToken)))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("%w: the SDK's configuration, of this process's environment and files, cannot be read: %w", location.ErrProfile, err)
+	}
+	// The SDK may have added the certificates of AWS_CA_BUNDLE.
+	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+		cfg.HTTPClient = newDoer(c.GetTransport())
+	}
+	switch {
+	case loc.Region != "":
+		cfg.Region = loc.Region
+	case cfg.Region == "":
+		cfg.Region = defaultRegion
+	}
+	provider := cfg.Credentials
+	if cred.Role != "" {
+		provider = stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), cred.Role, func(o *stscreds.AssumeRoleOptions) {
+			o.Duration, o.RoleSessionName = roleTime, "davit"
+		})
+	}
+	cfg.Credentials = aws.NewCredentialsCache(&provided{provider, cred.Role})
+	return cfg, nil
+}
+
+// provided marks the failures of a provider, which the SDK gives no type.
+type provided struct {
+	aws.CredentialsProvider
+	role string
+}
+
+func (p *provided) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := p.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return c, &providerError{p.role, err}
+	}
+	return c, nil
+}
+
+// providerError says why there is no credential.
+type providerError struct {
+	role string
+	err  error
+}
+
+func (e *providerError) Error() string { return e.err.Error() }
+func (e *providerError) Unwrap() error { return e.err }
+
+func checkCredential(c location.AWSCredential) error {
+	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
+		return fmt.Errorf("%w: the credential has only one of access key and secret key", location.ErrProfile)
+	}
+	if c.AccessKeyID == "" && c.SessionToken != "" {
+		return fmt.Errorf("%w: the credential has a session token but no access key", location.ErrProfile)
+	}
+	return nil
+}
+
+// hider takes the credential out of a text. The store knows it and may repeat it.
+func hider(c location.AWSCredential) *strings.Replacer {
+	var pairs []string
+	for _, s := range []string{c.SecretAccessKey, c.SessionToken, c.AccessKeyID} {
+		if s != "" {
+			pairs = append(pairs, s, "[masked]")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// endpointOf is the endpoint as a URL; empty stays empty. The text of a bad one is not shown, as it may hold a password.
+func endpointOf(endpoint string) (string, error) {
+	if endpoint == "" {
+		return "", nil
+	}
+	if !strings.Contains(endpoint, "://") {
+		endpoint = "https://" + endpoint
+	}
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w: the endpoint is no URL: want https://HOST or https://HOST:PORT", location.ErrProfile)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", fmt.Errorf("%w: the endpoint's scheme is %q: want https or http", location.ErrProfile, cut(u.Scheme))
+	case u.Hostname() == "":
+		return "", fmt.Errorf("%w: the endpoint has no host: want https://HOST or https://HOST:PORT", location.ErrProfile)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return "", fmt.Errorf("%w: the endpoint has a user, a query or a fragment: want https://HOST or https://HOST:PORT; keys belong into the credential",
+			location.ErrProfile)
+	}
+	return strings.TrimSuffix(u.String(), "/"), nil
+}
+
+// passing are errors that the SDK does not try again by itself, but that may pass: a request that was damaged on its way, and what stores say when
+// they are busy.
+var passing = map[string]struct{}{
+	"InternalError": {}, "ServiceUnavailable": {}, "Busy": {}, "OperationAborted": {},
+	"BadDigest": {}, "InvalidDigest": {}, "XAmzContentChecksumMismatch": {}, "XAmzContentSHA256Mismatch": {}, "IncompleteBody": {},
+}
+
+// newRetryer tries again for as long as it is told. The SDK's own gives up after some fifty failures of all requests together, whatever each one of them
+// has had, which an hour of a busy store soon reaches.
+func newRetryer(most int) aws.Retryer {
+	if most <= 0 {
+		most = attempts
+	}
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff = most, maxBackoff
+		o.RateLimiter = ratelimit.None
+		o.Retryables = append(append([]retry.IsErrorRetryable{}, o.Retryables...), retry.RetryableErrorCode{Codes: passing})
+	})
+}

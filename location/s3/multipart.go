@@ -1,0 +1,184 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/davit-project/davit/location"
+)
+
+// part is one that the store has, or will have when m.wait returns.
+type part struct {
+	etag      string
+	crc       uint32
+	size      int64
+	confirmed bool
+}
+
+// multipart is S3's upload in parts.
+type multipart struct {
+	b      *bucket
+	o      *object
+	id     string
+	lender *lender
+	// ctx ends with the first part that fails.
+	ctx  context.Context
+	fail context.CancelCauseFunc
+	all  sync.WaitGroup
+
+	mu    sync.Mutex
+	parts []part
+	size  int64
+	over  bool
+}
+
+// begin tells the store that an object will come in parts.
+func (b *bucket) begin(ctx context.Context, o *object, l *lender) (*multipart, error) {
+	mode, until := o.lockMode()
+	out, err := b.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &b.name, Key: &o.key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeComposite, Metadata: o.metadata,
+		ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
+		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
+		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
+	})
+	if err != nil {
+		return nil, b.explain(ctx, "begin an upload", err)
+	}
+	if aws.ToString(out.UploadId) == "" {
+		return nil, incomplete("begin an upload", "upload")
+	}
+	m := &multipart{b: b, o: o, id: *out.UploadId, lender: l}
+	m.ctx, m.fail = context.WithCancelCause(ctx)
+	return m, nil
+}
+
+// add uploads the part in the background and gives its buffer back then. It returns the error of a part that has failed meanwhile.
+func (m *multipart) add(p *lent) error {
+	if err := m.failed(); err != nil {
+		m.lender.put(p)
+		return err
+	}
+	m.mu.Lock()
+	m.parts = append(m.parts, part{size: int64(p.n)})
+	m.size += int64(p.n)
+	number := len(m.parts)
+	m.mu.Unlock()
+	m.all.Go(func() {
+		defer m.lender.put(p)
+		crc := crc32.Checksum(p.bytes(), castagnoli)
+		etag, confirmed, err := m.upload(number, p.bytes(), sum(crc))
+		if err != nil {
+			m.fail(err)
+			return
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		done := &m.parts[number-1]
+		done.etag, done.crc, done.confirmed = etag, crc, confirmed
+	})
+	return nil
+}
+
+// sumTries is how often a part is sent whose checksum comes back wrong: more likely than the part, its answer was damaged.
+const sumTries = 3
+
+func (m *multipart) upload(number int, data []byte, want string) (etag string, confirmed bool, err error) {
+	n := int32(number)
+	for range sumTries {
+		var out *s3.UploadPartOutput
+		out, err = m.b.s3.UploadPart(m.ctx, &s3.UploadPartInput{
+			Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &n, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+			ChecksumCRC32C: &want,
+		}, unsigned)
+		if err != nil {
+			return "", false, m.b.explain(m.ctx, "upload a part", err)
+		}
+		got := aws.ToString(out.ChecksumCRC32C)
+		switch {
+		case got != "" && got != want:
+			err = wrongSum("upload a part", want, got)
+		case aws.ToString(out.ETag) == "":
+			err = incomplete("upload a part", "ETag")
+		default:
+			return *out.ETag, got == want, nil
+		}
+	}
+	return "", false, err
+}
+
+func (m *multipart) failed() error {
+	if m.ctx.Err() == nil {
+		return nil
+	}
+	return m.b.explain(m.ctx, "upload a part", context.Cause(m.ctx))
+}
+
+// commit waits for the parts and makes them an object.
+func (m *multipart) commit() (outcome, error) {
+	m.all.Wait()
+	if err := m.failed(); err != nil {
+		return outcome{}, err
+	}
+	completed, crcs := make([]types.CompletedPart, len(m.parts)), make([]uint32, len(m.parts))
+	var crc uint32
+	confirmed := true
+	for i, p := range m.parts {
+		number := int32(i + 1)
+		completed[i] = types.CompletedPart{ETag: &m.parts[i].etag, PartNumber: &number}
+		crcs[i], crc, confirmed = p.crc, combine(crc, p.crc, p.size), confirmed && p.confirmed
+		if p.confirmed {
+			own := sum(p.crc)
+			completed[i].ChecksumCRC32C = &own
+		}
+	}
+	want := composite(crcs)
+	out, err := m.b.s3.CompleteMultipartUpload(m.ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, IfNoneMatch: m.o.conditional(),
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},
+	})
+	if err != nil {
+		return m.settle(crc, want, confirmed, err)
+	}
+	got := aws.ToString(out.ChecksumCRC32C)
+	if got != "" && got != want {
+		return m.settle(crc, want, confirmed, wrongSum("complete an upload", want, got))
+	}
+	m.over = true
+	return outcome{crc: crc, confirmed: confirmed && got == want, version: out.VersionId, etag: aws.ToString(out.ETag)}, nil
+}
+
+// settle finds out what became of the object. It first takes the upload away, so that it cannot become the object afterwards.
+func (m *multipart) settle(crc uint32, want string, confirmed bool, err error) (outcome, error) {
+	err = m.b.explain(m.ctx, "complete an upload", err)
+	if aerr := m.abort(); aerr != nil {
+		err = errors.Join(err, aerr)
+	}
+	done, err := m.b.settle(m.ctx, m.o, crc, want, err)
+	done.confirmed = done.confirmed && confirmed
+	return done, err
+}
+
+// abort takes the upload and its parts away. A second call does nothing.
+func (m *multipart) abort() error {
+	m.fail(context.Canceled)
+	m.all.Wait()
+	if m.over {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), undoTime)
+	defer cancel()
+	_, err := m.b.s3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id})
+	if err = m.b.explain(ctx, "abort an upload", err); err != nil && !errors.Is(err, location.ErrNotFound) {
+		return fmt.Errorf("parts of %q are left behind: %w", m.o.key, err)
+	}
+	m.over = true
+	return nil
+}
