@@ -106,7 +106,7 @@ func (c *Client) Namespace(t testing.TB, labels map[string]string) string {
 	_, err := c.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		patience, done := context.WithTimeout(context.Background(), 20*time.Second)
+		patience, done := context.WithTimeout(context.Background(), time.Minute)
 		defer done()
 		c.nothingLeft(patience, t, name)
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -116,7 +116,7 @@ func (c *Client) Namespace(t testing.TB, labels map[string]string) string {
 	require.Eventually(t, func() bool {
 		_, err := c.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
 		return err == nil
-	}, 30*time.Second, 50*time.Millisecond, "the namespace's default service account")
+	}, 2*time.Minute, 50*time.Millisecond, "the namespace's default service account, which the controllers make once they have found the API server again")
 	return name
 }
 
