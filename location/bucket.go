@@ -90,6 +90,11 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Info, error) {
 			info.Content = contentOf(info)
 			return info, nil
 		}
+		if !rec.hasSize(info.Size) {
+			if now, err := b.recordOf(ctx, full, func(r *record) bool { return r.hasSize(info.Size) }); err == nil && now != nil {
+				rec = now
+			}
+		}
 		if s := rec.ofSize(info.Size); s != nil {
 			info.SHA256, info.Content, info.Codecs = rec.hashOf(info.Size), s.content(), s.Codecs
 			return info, nil

@@ -93,8 +93,8 @@ func (b *Bucket) writes() (names []string) {
 }
 
 // written is how the object was written, as far as that is known.
-func (d *download) written(ctx context.Context, rec *record) (Info, error) {
-	b := d.b
+func (d *download) written(ctx context.Context) (Info, error) {
+	b, rec := d.b, d.rec
 	info := Info{Key: b.relative(d.full), Size: d.size, Content: d.size, ModTime: d.modTime}
 	if rec != nil {
 		if s := rec.ofSize(d.size); s != nil {

@@ -135,10 +135,13 @@ var errNotTried = errors.New("not tried, as too many others could not be deleted
 
 // sweep removes the records at and below the full key.
 func (b *Bucket) sweep(ctx context.Context, full string) error {
+	if err := b.sweepClaims(ctx, full); err != nil {
+		return err
+	}
 	if err := b.deleteRecord(ctx, full); err != nil {
 		return err
 	}
-	for o, err := range b.below(ctx, join(b.prefix, records+"/"+b.relative(full))) {
+	for o, err := range b.under(ctx, join(b.prefix, records+"/"+b.relative(full))) {
 		if err != nil {
 			return err
 		}
@@ -146,6 +149,19 @@ func (b *Bucket) sweep(ctx context.Context, full string) error {
 			return err
 		} else if there {
 			continue
+		}
+		if err := b.blob.Delete(ctx, o.Key); err != nil && !isAbsent(err) {
+			return b.failed(ctx, "delete the record", o.Key, err)
+		}
+	}
+	return nil
+}
+
+// sweepClaims removes the records that creates have left beside others at and below the full key.
+func (b *Bucket) sweepClaims(ctx context.Context, full string) error {
+	for o, err := range b.under(ctx, b.claimsOf(full)) {
+		if err != nil {
+			return err
 		}
 		if err := b.blob.Delete(ctx, o.Key); err != nil && !isAbsent(err) {
 			return b.failed(ctx, "delete the record", o.Key, err)

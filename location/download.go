@@ -31,6 +31,8 @@ type download struct {
 	size    int64
 	modTime time.Time
 	etag    ETag
+	// rec is the record that it can match by its size; nil if there is none.
+	rec *record
 	// ranged tells that first reads only the first rangeSize bytes.
 	ranged bool
 	first  *blob.Reader
@@ -59,11 +61,14 @@ func (b *Bucket) download(ctx context.Context, full string, rec *record) (*downl
 		}
 	}
 	if rec != nil && !rec.hasSize(d.size) {
-		if now, err := b.readRecord(ctx, full); err != nil || now == nil || !now.hasSize(d.size) {
+		now, err := b.recordOf(ctx, full, func(r *record) bool { return r.hasSize(d.size) })
+		if err != nil || now == nil {
 			d.close()
 			return nil, corrupt(full, rec, d.size, "")
 		}
+		rec = now
 	}
+	d.rec = rec
 	return d, nil
 }
 

@@ -13,6 +13,7 @@ const (
 	// reserved is the one name that no part of a key may have: what the bucket keeps for itself is below it.
 	reserved = ".davit"
 	records  = reserved + "/sum"
+	claims   = reserved + "/claim"
 	recorded = ".json"
 
 	// maxKey is the longest key that every store takes, in bytes; the limit of S3.
@@ -53,6 +54,9 @@ func (b *Bucket) fullPrefix(prefix string) (string, error) {
 func (b *Bucket) recordKey(key string) string {
 	return join(b.prefix, records+"/"+key+recorded)
 }
+
+// claimsOf is the folder of the records that stand beside that of the object, while it is not known which of several creates wins.
+func (b *Bucket) claimsOf(full string) string { return join(b.prefix, claims+"/"+b.relative(full)) }
 
 // relative takes the bucket's prefix off.
 func (b *Bucket) relative(full string) string {

@@ -47,7 +47,7 @@ func (b *Bucket) objects(ctx context.Context, full string) iter.Seq2[blob.ListOb
 				}
 			}
 		}
-		for o, err := range b.below(ctx, full) {
+		for o, err := range b.under(ctx, full) {
 			if err == nil && isReserved(o.Key) {
 				continue
 			}
@@ -58,8 +58,8 @@ func (b *Bucket) objects(ctx context.Context, full string) iter.Seq2[blob.ListOb
 	}
 }
 
-// below yields everything whose key begins with dir and a slash.
-func (b *Bucket) below(ctx context.Context, dir string) iter.Seq2[blob.ListObject, error] {
+// under yields everything whose key begins with dir and a slash.
+func (b *Bucket) under(ctx context.Context, dir string) iter.Seq2[blob.ListObject, error] {
 	return func(yield func(blob.ListObject, error) bool) {
 		opts := &blob.ListOptions{}
 		if dir != "" {

@@ -53,7 +53,7 @@ func (b *Bucket) read(ctx context.Context, key string, w io.Writer, opts *ReadOp
 		return Info{}, err
 	}
 	defer d.close()
-	info, err := d.written(ctx, rec)
+	info, err := d.written(ctx)
 	if err != nil {
 		return Info{}, err
 	}
@@ -66,13 +66,13 @@ func (b *Bucket) read(ctx context.Context, key string, w io.Writer, opts *ReadOp
 	} else {
 		got, err = d.copyTo(ctx, w, progress)
 	}
-	if err != nil || rec == nil {
+	if err != nil || d.rec == nil {
 		return info, err
 	}
-	if !rec.matches(got.size, got.sum) {
-		// The object may have been replaced between the two reads.
-		if now, err := b.readRecord(ctx, full); err != nil || now == nil || !now.matches(got.size, got.sum) {
-			return Info{}, corrupt(full, rec, got.size, got.sum)
+	matches := func(r *record) bool { return r.matches(got.size, got.sum) }
+	if !matches(d.rec) {
+		if now, err := b.recordOf(ctx, full, matches); err != nil || now == nil {
+			return Info{}, corrupt(full, d.rec, got.size, got.sum)
 		}
 	}
 	info.SHA256 = got.sum

@@ -88,7 +88,28 @@ const maxRecord = 4 << 10
 
 // readRecord returns nil without error when there is none.
 func (b *Bucket) readRecord(ctx context.Context, full string) (*record, error) {
-	key := b.recordKey(b.relative(full))
+	return b.readRecordAt(ctx, full, b.recordKey(b.relative(full)))
+}
+
+// recordOf reads the record of the object anew, after it was found that one does not match: the object may have been replaced meanwhile, or created by one of
+// several writers that died before it could make its record the only one. It returns the one that fits; nil if none does.
+func (b *Bucket) recordOf(ctx context.Context, full string, fits func(*record) bool) (*record, error) {
+	rec, err := b.readRecord(ctx, full)
+	if err != nil || rec != nil && fits(rec) {
+		return rec, err
+	}
+	for o, err := range b.under(ctx, b.claimsOf(full)) {
+		if err != nil {
+			return nil, err
+		}
+		if rec, err := b.readRecordAt(ctx, full, o.Key); err == nil && rec != nil && fits(rec) {
+			return rec, nil
+		}
+	}
+	return nil, nil
+}
+
+func (b *Bucket) readRecordAt(ctx context.Context, full, key string) (*record, error) {
 	r, err := b.blob.NewReader(ctx, key, nil)
 	if isAbsent(err) {
 		return nil, nil
@@ -120,8 +141,8 @@ func (r *record) valid() bool {
 	return true
 }
 
-// writeRecord stores a record of the object, locked as the object is. A conditional one must not be there yet.
-func (w *write) writeRecord(ctx context.Context, rec record, conditional bool) error {
+// writeRecord stores a record of the object there, locked as the object is. A conditional one must not be there yet.
+func (w *write) writeRecord(ctx context.Context, key string, rec record, conditional bool) error {
 	text, err := json.Marshal(rec)
 	if err != nil {
 		return err
@@ -129,7 +150,7 @@ func (w *write) writeRecord(ctx context.Context, rec record, conditional bool) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var driver *Upload
-	to, err := w.b.blob.NewWriter(ctx, w.b.recordKey(w.b.relative(w.full)), &blob.WriterOptions{
+	to, err := w.b.blob.NewWriter(ctx, key, &blob.WriterOptions{
 		ContentType: "application/json", IfNotExist: conditional, BeforeWrite: func(as func(any) bool) error { return w.ask(as, &driver) },
 	})
 	if err != nil {
@@ -145,6 +166,8 @@ func (w *write) writeRecord(ctx context.Context, rec record, conditional bool) e
 	}
 	return nil
 }
+
+func (w *write) recordKey() string { return w.b.recordKey(w.b.relative(w.full)) }
 
 // deleteRecord removes the record if there is one.
 func (b *Bucket) deleteRecord(ctx context.Context, full string) error {

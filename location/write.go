@@ -2,6 +2,8 @@ package location
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -69,8 +71,8 @@ type write struct {
 	old earlier
 	rec record
 	crc uint32
-	// contested means that another conditional create has announced itself too.
-	contested bool
+	// claimed is where a conditional create has announced itself beside another one; empty if it is alone.
+	claimed string
 	// driver is nil where the driver has nothing to say.
 	driver *Upload
 }
@@ -240,18 +242,14 @@ func (w *write) announce(ctx context.Context) error {
 	if w.opts.IfNotExist {
 		return w.claim(ctx, rec)
 	}
-	return w.writeRecord(ctx, rec, false)
+	return w.writeRecord(ctx, w.recordKey(), rec, false)
 }
 
-// claim announces a conditional create. Where another one has announced itself and its object is not there yet, it may be under way or dead: both are named
-// then, so that whoever wins is recorded; the winner writes the record once more.
+// claim announces a conditional create. Where another one has announced itself and its object is not there yet, it may be under way or dead: its
+// record stays, and this one stands beside it until it is known who has won.
 func (w *write) claim(ctx context.Context, rec record) error {
-	err := w.exists(w.writeRecord(ctx, rec, true))
+	err := w.exists(w.writeRecord(ctx, w.recordKey(), rec, true))
 	if !errors.Is(err, ErrExists) {
-		return err
-	}
-	other, err := w.b.readRecord(ctx, w.full)
-	if err != nil {
 		return err
 	}
 	if _, err := w.b.blob.Attributes(ctx, w.full); err == nil {
@@ -259,18 +257,33 @@ func (w *write) claim(ctx context.Context, rec record) error {
 	} else if !isAbsent(err) {
 		return w.b.failed(ctx, "look up object", w.full, err)
 	}
-	if other != nil {
-		rec.Previous = &other.sum
+	var id [8]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return err
 	}
-	w.contested = true
-	return w.writeRecord(ctx, rec, false)
+	w.claimed = w.b.claimsOf(w.full) + "/" + hex.EncodeToString(id[:]) + recorded
+	return w.writeRecord(ctx, w.claimed, rec, false)
+}
+
+// unclaim removes what claim has put beside another's record.
+func (w *write) unclaim(ctx context.Context) error {
+	if w.claimed == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	if err := w.b.blob.Delete(ctx, w.claimed); err != nil && !isAbsent(err) {
+		return w.b.failed(ctx, "delete the record", w.claimed, err)
+	}
+	return nil
 }
 
 // retract undoes announce after the object was not committed. A failure to do so does no harm: the record names the old
 // object too.
 func (w *write) retract(ctx context.Context) error {
 	if w.opts.IfNotExist {
-		return w.withdraw(ctx)
+		// The record may be needed: nobody knows whether another create, which has seen it, is about to succeed.
+		return w.unclaim(ctx)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
@@ -281,24 +294,8 @@ func (w *write) retract(ctx context.Context) error {
 	case err != nil || w.old.rec == nil || attrs.ETag != w.old.attrs.ETag || !attrs.ModTime.Equal(w.old.attrs.ModTime):
 		return nil
 	default:
-		return w.writeRecord(ctx, *w.old.rec, false)
+		return w.writeRecord(ctx, w.recordKey(), *w.old.rec, false)
 	}
-}
-
-// withdraw takes the announcement of a conditional create back if it is still there alone. One that names somebody else too stays: it does no harm.
-func (w *write) withdraw(ctx context.Context) error {
-	if w.contested {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-	defer cancel()
-	if rec, err := w.b.readRecord(ctx, w.full); err != nil || rec == nil || rec.SHA256 != w.rec.SHA256 || !rec.Written.Equal(w.rec.Written) {
-		return nil //nolint:nilerr // what cannot be read stays, and does no harm
-	}
-	if _, err := w.b.blob.Attributes(ctx, w.full); !isAbsent(err) {
-		return nil //nolint:nilerr // what cannot be looked up stays
-	}
-	return w.b.deleteRecord(ctx, w.full)
 }
 
 // confirm makes sure that the store has what was written, and makes the record final.
@@ -307,7 +304,7 @@ func (w *write) confirm(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	final := !w.old.exists && !w.contested
+	final := !w.old.exists && w.claimed == ""
 	if final { // a Delete of what is above the key may have taken the record for one whose object is gone; another create may have announced itself
 		now, err := w.b.readRecord(ctx, w.full)
 		if err != nil {
@@ -316,7 +313,11 @@ func (w *write) confirm(ctx context.Context) (Info, error) {
 		final = now != nil && now.Previous == nil && now.SHA256 == w.rec.SHA256
 	}
 	if !final {
-		if err := w.writeRecord(ctx, w.rec, false); err != nil {
+		err := w.writeRecord(ctx, w.recordKey(), w.rec, false)
+		if err == nil {
+			err = w.unclaim(ctx)
+		}
+		if err != nil {
 			return Info{}, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}

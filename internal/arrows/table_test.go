@@ -27,6 +27,7 @@ var table = map[string][]string{
 	"location/s3":           {"location", "internal/wrapblob"},
 	"location/gcs":          {"location", "internal/wrapblob"},
 	"location/azure":        {"location", "internal/wrapblob"},
+	"location/codec":        {"location"},
 	"location/locationtest": {"location", "internal/wrapblob"},
 	"internal/wrapblob":     {},
 	"location/repository":   {"location"},

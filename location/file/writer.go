@@ -67,7 +67,10 @@ func placeable(root *os.Root, key string) error {
 func createTemp(root *os.Root) (*os.File, string, error) {
 	var err error
 	for range tries {
-		if err = root.MkdirAll(tempDir, 0o700); err != nil {
+		if err = root.MkdirAll(tempDir, 0o700); errors.Is(err, fs.ErrNotExist) { // another writer has just tidied its parent away
+			continue
+		}
+		if err != nil {
 			return nil, "", err
 		}
 		sweep(root)

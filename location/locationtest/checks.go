@@ -25,36 +25,32 @@ import (
 	"github.com/davit-project/davit/location"
 )
 
-// Check is one property of buckets.
-type Check struct {
-	// Name is stable, in lower case: "a failed write stores nothing".
-	Name string
-	// Run returns an error when the bucket does not have the property. The bucket must be empty; it is empty afterwards
-	// unless the error says otherwise.
-	Run func(ctx context.Context, b *location.Bucket) error
-}
+// Check is one property of buckets. Its Run returns an error when the bucket does not have it. The bucket must be empty; it is empty afterwards unless the
+// error says otherwise.
+type Check = location.Trial
 
-// Checks returns all checks. Together they move about 20 MiB.
+// Checks returns all checks: those of location.Check, and those that only tests need. Together they move about 90 MiB.
 func Checks() []Check {
 	checks := []Check{
-		{"what is written is read", roundTrip},
-		{"an empty object", empty},
-		{"an absent object is not found", absent},
-		{"a failed write stores nothing", failedWrite},
-		{"a cancelled write stores nothing", cancelledWrite},
-		{"a failed overwrite keeps the old object", failedOverwrite},
-		{"an overwrite replaces the whole object", overwrite},
-		{"keys are told apart", distinctKeys},
-		{"lists keep to whole names", listNames},
-		{"lists have no end of page", listPages},
-		{"deletes keep to whole names", deleteNames},
-		{"deleting nothing is no error", deleteNothing},
-		{"writers do not mix", concurrent},
+		{Name: "what is written is read", Run: roundTrip},
+		{Name: "an empty object", Run: empty},
+		{Name: "an absent object is not found", Run: absent},
+		{Name: "a failed write stores nothing", Run: failedWrite},
+		{Name: "a cancelled write stores nothing", Run: cancelledWrite},
+		{Name: "a failed overwrite keeps the old object", Run: failedOverwrite},
+		{Name: "an overwrite replaces the whole object", Run: overwrite},
+		{Name: "keys are told apart", Run: distinctKeys},
+		{Name: "lists keep to whole names", Run: listNames},
+		{Name: "lists have no end of page", Run: listPages},
+		{Name: "deletes keep to whole names", Run: deleteNames},
+		{Name: "deleting nothing is no error", Run: deleteNothing},
+		{Name: "writers do not mix", Run: concurrent},
+		{Name: "of racing creates one wins", Run: race},
 	}
 	for i := range checks {
 		checks[i].Run = tidy(checks[i].Run)
 	}
-	return checks
+	return append(location.Trials(), checks...)
 }
 
 // Run runs all checks and returns their errors, joined, each with the name of its check.
@@ -93,8 +89,8 @@ func data(seed uint64, size int) []byte {
 
 func write(ctx context.Context, b *location.Bucket, key string, content []byte) error {
 	info, err := b.Write(ctx, key, bytes.NewReader(content), nil)
-	if err == nil && info.Size != int64(len(content)) {
-		return fmt.Errorf("wrote %d bytes to %q, the bucket says %d", len(content), key, info.Size)
+	if err == nil && info.Content != int64(len(content)) {
+		return fmt.Errorf("wrote %d bytes to %q, the bucket says %d", len(content), key, info.Content)
 	}
 	return err
 }

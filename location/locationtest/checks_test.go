@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
@@ -45,6 +46,18 @@ func mutants() map[string]func(*blob.Bucket) *blob.Bucket {
 		return blob.NewBucket(&ignoringSlash{&faulty{Bucket: wrapblob.Bucket{B: b}}})
 	}
 	return map[string]func(*blob.Bucket) *blob.Bucket{
+		"list":               fails(OpList),
+		"put":                fails(OpWrite),
+		"get":                damagesLater,
+		"overwrite":          appends,
+		"conditional create": ignoresExisting,
+		"multipart":          losesTail,
+		"read after write":   listsLate,
+		"delete": func(b *blob.Bucket) *blob.Bucket {
+			return blob.NewBucket(&keeping{faulty{Bucket: wrapblob.Bucket{B: b}}})
+		},
+		"clock":                                   func(b *blob.Bucket) *blob.Bucket { return blob.NewBucket(&late{faulty{Bucket: wrapblob.Bucket{B: b}}}) },
+		"of racing creates one wins":              ignoresExisting,
 		"what is written is read":                 damagesLater,
 		"an empty object":                         losesEmpty,
 		"an absent object is not found":           otherError,
@@ -197,4 +210,57 @@ func (d *ignoringCase) NewRangeReader(ctx context.Context, key string, offset, l
 
 func (d *ignoringCase) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
 	return d.faulty.NewTypedWriter(ctx, strings.ToLower(key), contentType, opts)
+}
+
+func fails(op Op) func(*blob.Bucket) *blob.Bucket {
+	return func(b *blob.Bucket) *blob.Bucket {
+		return Faulty(b, Faults{Before: Fail(op, errors.New("refused"))})
+	}
+}
+
+func ignoresExisting(b *blob.Bucket) *blob.Bucket {
+	return blob.NewBucket(&careless{faulty{Bucket: wrapblob.Bucket{B: b}}})
+}
+
+// careless replaces what it must not.
+type careless struct{ faulty }
+
+func (d *careless) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
+	all := *opts
+	all.IfNotExist = false
+	return d.faulty.NewTypedWriter(ctx, key, contentType, &all)
+}
+
+// losesTail keeps 16 MiB of an object.
+func losesTail(b *blob.Bucket) *blob.Bucket {
+	return Faulty(b, Faults{Write: func(_ string, w io.Writer) io.Writer {
+		left := 16 << 20
+		return writerFunc(func(p []byte) (int, error) {
+			n := min(left, len(p))
+			left -= n
+			_, err := w.Write(p[:n])
+			return len(p), err
+		})
+	}})
+}
+
+// listsLate does not list the last object yet.
+func listsLate(b *blob.Bucket) *blob.Bucket {
+	return Faulty(b, Faults{List: func(page []*driver.ListObject) []*driver.ListObject { return page[:max(0, len(page)-1)] }})
+}
+
+// keeping deletes nothing.
+type keeping struct{ faulty }
+
+func (d *keeping) Delete(context.Context, string) error { return nil }
+
+// late is a store whose clock is an hour behind.
+type late struct{ faulty }
+
+func (d *late) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
+	a, err := d.faulty.Attributes(ctx, key)
+	if err == nil {
+		a.ModTime = a.ModTime.Add(-time.Hour)
+	}
+	return a, err
 }

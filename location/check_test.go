@@ -1,0 +1,55 @@
+package location_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/davit-project/davit/location"
+	"github.com/davit-project/davit/location/locationtest"
+)
+
+func TestCheckOfAGoodLocation(t *testing.T) {
+	raw := memblob.OpenBucket(nil)
+	require.NoError(t, raw.WriteAll(t.Context(), "somebody's", []byte("x"), nil))
+	findings, err := location.Check(t.Context(), location.New(raw, nil))
+	require.NoError(t, err)
+	var names []string
+	for _, f := range findings {
+		require.NoError(t, f.Err)
+		require.False(t, f.NotTried)
+		names = append(names, f.Name)
+	}
+	require.Equal(t, []string{"list", "put", "get", "overwrite", "conditional create", "multipart", "read after write", "delete", "clock"}, names)
+	require.Equal(t, []string{"somebody's"}, rawKeys(t, raw), "nothing is left, and nothing else was touched")
+}
+
+func TestCheckNamesWhatIsRefused(t *testing.T) {
+	for op, want := range map[locationtest.Op]string{
+		locationtest.OpList:   "list: list objects below",
+		locationtest.OpWrite:  "put: write object",
+		locationtest.OpRead:   "get: read ",
+		locationtest.OpDelete: "delete object ",
+	} {
+		raw := locationtest.Faulty(memblob.OpenBucket(nil), locationtest.Faults{Before: locationtest.Fail(op, fmt.Errorf("403: %w", fs.ErrPermission))})
+		findings, err := location.Check(t.Context(), location.New(raw, nil))
+		require.ErrorIs(t, err, fs.ErrPermission)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "lacks that right")
+		for _, f := range findings {
+			require.Equal(t, op == locationtest.OpWrite && f.Name != "list" && f.Name != "put", f.NotTried, "%s %s", op, f.Name)
+		}
+	}
+}
+
+func TestCheckOfAClosedLocation(t *testing.T) {
+	raw := memblob.OpenBucket(nil)
+	require.NoError(t, raw.Close())
+	_, err := location.Check(t.Context(), location.New(raw, nil))
+	require.Error(t, err)
+	require.False(t, errors.Is(err, location.ErrNotFound))
+}
