@@ -156,7 +156,12 @@ func (d *download) persist(ctx context.Context, offset, length int64, read func(
 		if n > 0 {
 			tries, pause = 1, firstPause
 		}
-		if err == nil || !d.retries(ctx, err) || tries >= readTries || offset >= d.size {
+		switch {
+		case err == nil || !d.retries(ctx, err):
+			return err
+		case offset >= d.size: // it broke behind the last byte
+			return nil
+		case tries >= readTries:
 			return err
 		}
 		select {

@@ -1,11 +1,12 @@
 package location
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"gocloud.dev/blob"
@@ -110,22 +111,22 @@ func (b *Bucket) recordOf(ctx context.Context, full string, fits func(*record) b
 }
 
 func (b *Bucket) readRecordAt(ctx context.Context, full, key string) (*record, error) {
-	r, err := b.blob.NewReader(ctx, key, nil)
-	if isAbsent(err) {
+	d, err := b.download(ctx, key, nil)
+	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, b.failed(ctx, "read the record of object", full, err)
+		return nil, fmt.Errorf("the record of object %q: %w", full, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxRecord+1))
-	if cerr := r.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return nil, b.failed(ctx, "read the record of object", full, err)
+	defer d.close()
+	var text bytes.Buffer
+	if d.size <= maxRecord {
+		if err := d.stream(ctx, &text, newMeter(nil)); err != nil {
+			return nil, b.failed(ctx, "read the record of object", full, err)
+		}
 	}
 	var rec record
-	if len(text) > maxRecord || json.Unmarshal(text, &rec) != nil || !rec.valid() {
+	if json.Unmarshal(text.Bytes(), &rec) != nil || !rec.valid() {
 		return nil, fmt.Errorf("%w: object %q: its record %q is damaged; verify the object by other means, then delete the record",
 			ErrCorrupt, full, key)
 	}
