@@ -35,7 +35,7 @@ type fields struct {
 // fields reads the location's credential. White space around a value, such as the line end that echo leaves, is no part of it. No error holds a value.
 func (l *Location) fields(s schema) (*fields, error) {
 	if l.Type != "" && l.Type != s.location {
-		return nil, fmt.Errorf("%w: a %s location has no credential as %s locations have", ErrProfile, short(l.Type), s.location)
+		return nil, fmt.Errorf("%w: a location of type %s has no credential as those of type %s have", ErrProfile, short(l.Type), s.location)
 	}
 	f := &fields{schema: s, values: map[string]string{}}
 	switch c := l.Credential.reveal(); c.kind {
@@ -68,12 +68,12 @@ func (s schema) check(c credential) error {
 	switch {
 	case c.secretType == s.secretType:
 	case c.secretType == "":
-		return fmt.Errorf("%w: the credential's secret has no type: a %s location takes one of type %s, or a keyPair", ErrProfile, s.location, s.secretType)
+		return fmt.Errorf("%w: the credential's secret has no type: the location is %s, which takes one of type %s, or a keyPair", ErrProfile, s.location, s.secretType)
 	case slices.Contains([]string{secretAWS, secretGCP, secretAzure, secretFile}, c.secretType):
-		return fmt.Errorf("%w: the credential's secret is of type %s, but the location is %s: it takes one of type %s, or a keyPair", ErrProfile,
+		return fmt.Errorf("%w: the credential's secret is of type %s, but the location is %s, which takes one of type %s, or a keyPair", ErrProfile,
 			c.secretType, s.location, s.secretType)
 	default:
-		return fmt.Errorf("%w: the credential's secret is of type %q, of which Davit does not know the keys: a %s location takes one of type %s; "+
+		return fmt.Errorf("%w: the credential's secret is of type %q, of which Davit does not know the keys: the location is %s, which takes one of type %s; "+
 			"a keyPair takes any secret and names its keys", ErrProfile, short(c.secretType), s.location, s.secretType)
 	}
 	known := append([]string{s.id, s.secret}, s.more...)
@@ -88,12 +88,14 @@ func (s schema) check(c credential) error {
 func (f *fields) get(key string) string { return f.values[key] }
 
 // wrong says of which value something is true.
-func (f *fields) wrong(key, what string) error {
+func (f *fields) wrong(key, what string) error { return f.fault(ErrProfile, key, what) }
+
+func (f *fields) fault(kind error, key, what string) error {
 	name := key + " of the credential's secret"
 	if f.pair {
 		name = map[string]string{f.id: "the ID of the credential's keyPair", f.secret: "the secret of the credential's keyPair"}[key]
 	}
-	return fmt.Errorf("%w: %s %s", ErrProfile, name, what)
+	return fmt.Errorf("%w: %s %s", kind, name, what)
 }
 
 // only refuses more than one of the keys: a reader of the profile could not tell which counts.

@@ -2,6 +2,7 @@ package location
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -28,6 +29,10 @@ const (
 // AzureEnvironments are the names of the clouds that AzureCredential.Environment can have.
 func AzureEnvironments() []string {
 	return []string{AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud}
+}
+
+func noEnvironment() string {
+	return "none of " + strings.Join(AzureEnvironments(), ", ") + " (AzureGermanCloud was closed in 2021)"
 }
 
 // azureNames are other names of clouds, as Azure's tools know them, in lower case.
@@ -65,7 +70,7 @@ func (l *Location) Azure() (AzureCredential, error) {
 	}
 	var ok bool
 	if c.Environment, ok = azureEnvironment(f.get(keyAzureEnvironment)); !ok {
-		return AzureCredential{}, f.wrong(keyAzureEnvironment, "is none of "+strings.Join(AzureEnvironments(), ", ")+" (AzureGermanCloud was closed in 2021)")
+		return AzureCredential{}, f.wrong(keyAzureEnvironment, "is "+noEnvironment())
 	}
 	return c, nil
 }
@@ -73,9 +78,10 @@ func (l *Location) Azure() (AzureCredential, error) {
 func (c *AzureCredential) check(f *fields) error {
 	switch {
 	case c.Account == "":
-		return f.wrong(keyAzureAccount, "is missing: give the name of the storage account, in the secret, as a keyPair's ID, or as account= in a URL")
-	case len(c.Account) > 63 || strings.ContainsFunc(c.Account, notIn(lower+upper+digits+"-")):
-		return f.wrong(keyAzureAccount, "is no name of a storage account: give the name alone, without the rest of its address")
+		return fmt.Errorf("%w: the azure location has no storage account: give its name as %s of the credential's secret, as a keyPair's ID, or as account= in a URL",
+			ErrProfile, keyAzureAccount)
+	case !isAccount(c.Account):
+		return f.wrong(keyAzureAccount, "is no name of a storage account: give the name without the rest of its address")
 	case c.Key != "" && !isBase64(c.Key):
 		return f.wrong(keyAzureKey, "is not base64: give the key of the account as Azure shows it")
 	case c.SAS != "" && !isSAS(c.SAS):
@@ -84,8 +90,10 @@ func (c *AzureCredential) check(f *fields) error {
 		return f.wrong(keyAzureSecret, "needs azure_tenant_id and azure_client_id beside it")
 	case c.TenantID != "" && c.ClientID == "":
 		return f.wrong(keyAzureTenant, "needs azure_client_id beside it")
-	case strings.ContainsFunc(c.TenantID+c.ClientID, notIn(lower+upper+digits+"-._")):
-		return f.wrong(keyAzureTenant, "or azure_client_id holds characters that no identity has")
+	case strings.ContainsFunc(c.TenantID, notIn(lower+upper+digits+"-.")):
+		return f.wrong(keyAzureTenant, "holds characters that no tenant's has")
+	case strings.ContainsFunc(c.ClientID, notIn(lower+upper+digits+"-")):
+		return f.wrong(keyAzureClient, "holds characters that no client's has")
 	default:
 		return nil
 	}
@@ -116,6 +124,10 @@ func azureEnvironment(name string) (string, bool) {
 		return "", false
 	}
 	return all[at], true
+}
+
+func isAccount(name string) bool {
+	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, notIn(lower+upper+digits+"-"))
 }
 
 func isBase64(text string) bool {

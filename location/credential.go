@@ -10,9 +10,10 @@ const masked = "[masked]"
 
 // Credential is what a store asks for. It cannot be printed: every way of formatting it shows its type alone, also as part of a struct that hides it.
 // The zero value is none.
-type Credential struct{ held *credential }
+type Credential struct{ held **credential }
 
-// credential is behind a pointer, so that not even a printer that goes through fields sees it.
+// credential is behind two pointers: fmt goes through the fields of a struct that hides this one without asking it, and follows one pointer for a verb that does
+// not fit.
 type credential struct {
 	kind       string
 	id, secret string
@@ -24,12 +25,12 @@ type credential struct {
 // NewKeyPair makes a credential of an identity and its secret: access key and secret key, account and key, project and
 // service account.
 func NewKeyPair(id, secret string) Credential {
-	return Credential{&credential{kind: credentialKeyPair, id: id, secret: secret}}
+	return hold(credential{kind: credentialKeyPair, id: id, secret: secret})
 }
 
 // NewSecret makes a credential of the data of a Kubernetes Secret of the given type, such as secrets.kanister.io/aws.
 func NewSecret(secretType string, data map[string][]byte) Credential {
-	return Credential{&credential{kind: credentialSecret, secretType: secretType, data: cloneData(data)}}
+	return hold(credential{kind: credentialSecret, secretType: secretType, data: cloneData(data)})
 }
 
 // KeyPair returns the identity and its secret; ok is false when the credential is none.
@@ -49,17 +50,22 @@ func (c Credential) Secret() (secretType string, data map[string][]byte, ok bool
 func (c Credential) WithSASFile(path string) Credential {
 	v := c.reveal()
 	v.sasFile = path
-	return Credential{&v}
+	return hold(v)
 }
 
 // IsZero tells whether there is no credential.
 func (c Credential) IsZero() bool { return c.reveal().kind == "" }
 
+func hold(v credential) Credential {
+	held := &v
+	return Credential{&held}
+}
+
 func (c Credential) reveal() credential {
 	if c.held == nil {
 		return credential{}
 	}
-	return *c.held
+	return **c.held
 }
 
 // String shows the type alone.
@@ -80,7 +86,7 @@ func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) 
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 func cloneData(data map[string][]byte) map[string][]byte {
-	if data == nil {
+	if len(data) == 0 {
 		return nil
 	}
 	all := make(map[string][]byte, len(data))

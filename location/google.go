@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -37,9 +36,9 @@ func (l *Location) Google() (GoogleCredential, error) {
 	if text == "" {
 		return c, nil
 	}
-	file, err := parseKeyFile(text)
-	if err != nil {
-		return GoogleCredential{}, fmt.Errorf("%w (%s)", err, keyGoogleFile)
+	file, what, kind := parseKeyFile(text)
+	if kind != nil {
+		return GoogleCredential{}, f.fault(kind, keyGoogleFile, what)
 	}
 	if c.Project == "" {
 		c.Project = file.ProjectID
@@ -73,52 +72,44 @@ type keyFile struct {
 // elsewhere are the types of key files that point to something else.
 var elsewhere = []string{"external_account", "external_account_authorized_user", "impersonated_service_account", "gdch_service_account"}
 
-const surroundings = "leave the key file out, and let the program find it as an application default credential"
+const surroundings = "leave it out, and let the program find it as an application default credential (GOOGLE_APPLICATION_CREDENTIALS)"
 
-func parseKeyFile(text string) (*keyFile, error) {
-	wrong := func(what string) (*keyFile, error) {
-		return nil, fmt.Errorf("%w: the key file of the credential %s", ErrProfile, what)
-	}
-	if len(text) > maxKeyFile {
-		return wrong("is far too long for one")
-	}
+// parseKeyFile returns what is known of the file, or what is wrong with it and the kind of fault that is.
+func parseKeyFile(text string) (*keyFile, string, error) {
 	var k keyFile
-	if !strings.HasPrefix(text, "{") || json.Unmarshal([]byte(text), &k) != nil {
-		return wrong("is no JSON object with texts as values: give the file as Google made it, not its name and not in base64 once more")
-	}
 	switch {
+	case len(text) > maxKeyFile:
+		return nil, "is far too long for a key file of Google's", ErrProfile
+	case !strings.HasPrefix(text, "{") || json.Unmarshal([]byte(text), &k) != nil:
+		return nil, "is no key file of Google's, which is a JSON object of texts: give the file as it was made, not its name and not in base64 once more", ErrProfile
 	case k.Type == "service_account":
 		return k.serviceAccount()
 	case k.Type == "authorized_user" && (k.ClientID == "" || k.ClientSecret == "" || k.RefreshToken == ""):
-		return wrong("lacks client_id, client_secret or refresh_token")
+		return nil, "is a key file without client_id, client_secret or refresh_token", ErrProfile
 	case k.Type == "authorized_user":
-		return &keyFile{Type: k.Type, ClientID: k.ClientID, ClientSecret: k.ClientSecret, RefreshToken: k.RefreshToken, QuotaProjectID: k.QuotaProjectID}, nil
+		return &keyFile{Type: k.Type, ClientID: k.ClientID, ClientSecret: k.ClientSecret, RefreshToken: k.RefreshToken, QuotaProjectID: k.QuotaProjectID}, "", nil
 	case k.Type == "":
-		return wrong("has no type, want service_account or authorized_user")
+		return nil, "is a key file without a type, want service_account or authorized_user", ErrProfile
 	case slices.Contains(elsewhere, k.Type):
-		return nil, fmt.Errorf("%w: the key file of the credential is of type %s, which names other sources of credentials: %s", ErrUnsupported, k.Type, surroundings)
+		return nil, "is a key file of type " + k.Type + ", which names other sources of credentials: " + surroundings, ErrUnsupported
 	default:
-		return nil, fmt.Errorf("%w: the key file of the credential is of an unknown type, want service_account or authorized_user; for others %s", ErrUnsupported,
-			surroundings)
+		return nil, "is a key file of an unknown type, want service_account or authorized_user; if it is another, " + surroundings, ErrUnsupported
 	}
 }
 
-func (k *keyFile) serviceAccount() (*keyFile, error) {
-	wrong := func(what string) (*keyFile, error) {
-		return nil, fmt.Errorf("%w: the key file of the credential %s", ErrProfile, what)
-	}
+func (k *keyFile) serviceAccount() (*keyFile, string, error) {
 	switch {
 	case k.UniverseDomain != "" && k.UniverseDomain != "googleapis.com":
-		return nil, fmt.Errorf("%w: the key file of the credential is for another cloud than Google's public one (universe_domain): %s", ErrUnsupported, surroundings)
+		return nil, "is a key file for another cloud than Google's public one (universe_domain): " + surroundings, ErrUnsupported
 	case k.ClientEmail == "" || strings.ContainsFunc(k.ClientEmail, unprintable):
-		return wrong("lacks client_email")
+		return nil, "is a key file without client_email", ErrProfile
 	case !ofGoogle(k.TokenURI):
-		return wrong("has a token_uri that is no https address of Google's: take the file as Google made it")
+		return nil, "is a key file whose token_uri is no https address of Google's: give the file as it was made", ErrProfile
 	case !isPrivateKey(k.PrivateKey):
-		return wrong("has a private_key that is no RSA key in PEM: take the file as Google made it, with \\n for its line ends")
+		return nil, "is a key file whose private_key is no RSA key in PEM: give the file as it was made, with \\n for the line ends in it", ErrProfile
 	}
 	return &keyFile{Type: k.Type, ProjectID: k.ProjectID, PrivateKeyID: k.PrivateKeyID, PrivateKey: k.PrivateKey, ClientEmail: k.ClientEmail, ClientID: k.ClientID,
-		TokenURI: k.TokenURI}, nil
+		TokenURI: k.TokenURI}, "", nil
 }
 
 // ofGoogle tells whether an address is one of Google's, or none, for which the libraries take Google's.

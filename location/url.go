@@ -75,7 +75,9 @@ func ParseURL(text string) (*Location, error) {
 		return nil, fmt.Errorf("%w: the URL's proxy holds a user: give it in a profile, or in HTTPS_PROXY", ErrProfile)
 	}
 	if form.location == TypeAzure {
-		loc.Credential = NewAzure(AzureCredential{Account: params[paramAccount], Environment: params[paramEnvironment]})
+		if loc.Credential, err = accountOf(params); err != nil {
+			return nil, err
+		}
 	}
 	if name := params[paramCAFile]; name != "" {
 		if loc.CABundle, err = readCAFile(name); err != nil {
@@ -89,6 +91,18 @@ func ParseURL(text string) (*Location, error) {
 		loc.Bucket = loc.folder()
 	}
 	return loc, nil
+}
+
+// accountOf is the storage account of a URL; what signs for it is found in the surroundings.
+func accountOf(params map[string]string) (Credential, error) {
+	c := AzureCredential{Account: params[paramAccount], Environment: params[paramEnvironment]}
+	if c.Account != "" && !isAccount(c.Account) {
+		return Credential{}, fmt.Errorf("%w: the URL's account is no name of a storage account: give the name without the rest of its address", ErrProfile)
+	}
+	if _, ok := azureEnvironment(c.Environment); !ok {
+		return Credential{}, fmt.Errorf("%w: the URL's environment is %s", ErrProfile, noEnvironment())
+	}
+	return NewAzure(c), nil
 }
 
 // splitURL looks at all but the parameters. Its errors show nothing of the URL but its scheme, if that is known.
