@@ -51,7 +51,11 @@ func requireClean(t *testing.T, s *testserver.S3, bucket string, keys ...string)
 	t.Helper()
 	uploads, err := raw(s).ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &bucket})
 	require.NoError(t, err)
-	require.Empty(t, uploads.Uploads)
+	left := []string{}
+	for _, u := range uploads.Uploads {
+		left = append(left, aws.ToString(u.Key))
+	}
+	require.Empty(t, left)
 	list, err := raw(s).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
 	require.NoError(t, err)
 	there := []string{}

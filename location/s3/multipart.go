@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,6 +38,8 @@ type multipart struct {
 	parts []part
 	size  int64
 	over  bool
+	// cut means that the store may still be at work on a part.
+	cut bool
 }
 
 // begin tells the store that an object will come in parts.
@@ -73,16 +75,16 @@ func (m *multipart) add(p *lent) error {
 	m.mu.Unlock()
 	m.all.Go(func() {
 		defer m.lender.put(p)
-		crc := crc32.Checksum(p.bytes(), castagnoli)
-		etag, confirmed, err := m.upload(number, p.bytes(), sum(crc))
+		etag, confirmed, err := m.upload(number, p.bytes(), sum(p.crc))
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		if err != nil {
+			m.cut = true
 			m.fail(err)
 			return
 		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
 		done := &m.parts[number-1]
-		done.etag, done.crc, done.confirmed = etag, crc, confirmed
+		done.etag, done.crc, done.confirmed = etag, p.crc, confirmed
 	})
 	return nil
 }
@@ -94,7 +96,7 @@ func (m *multipart) upload(number int, data []byte, want string) (etag string, c
 	n := int32(number)
 	for range sumTries {
 		var out *s3.UploadPartOutput
-		out, err = m.b.s3.UploadPart(m.ctx, &s3.UploadPartInput{
+		out, err = m.b.s3.UploadPart(context.WithValue(m.ctx, wholeBody{}, data), &s3.UploadPartInput{
 			Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &n, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
 			ChecksumCRC32C: &want,
 		}, unsigned)
@@ -166,7 +168,11 @@ func (m *multipart) settle(crc uint32, want string, confirmed bool, err error) (
 	return done, err
 }
 
-// abort takes the upload and its parts away. A second call does nothing.
+// looks is how often abort looks again, at growing intervals, whether a part came in after all.
+const looks = 3
+
+// abort takes the upload and its parts away. A second call does nothing. A part that was cut off on its way may still be at work in the store and
+// bring the upload back, as the documentation of AbortMultipartUpload warns; so abort looks again, and asks until it is gone.
 func (m *multipart) abort() error {
 	m.fail(context.Canceled)
 	m.all.Wait()
@@ -175,10 +181,35 @@ func (m *multipart) abort() error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), undoTime)
 	defer cancel()
-	_, err := m.b.s3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id})
-	if err = m.b.explain(ctx, "abort an upload", err); err != nil && !errors.Is(err, location.ErrNotFound) {
+	err := m.abortOnce(ctx)
+	for i := 0; i < looks && err == nil && m.cut; i++ {
+		pause(ctx, (50<<(2*i))*time.Millisecond)
+		_, lerr := m.b.s3.ListParts(ctx, &s3.ListPartsInput{Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, MaxParts: aws.Int32(1)})
+		if lerr == nil {
+			err = m.abortOnce(ctx)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("parts of %q are left behind: %w", m.o.key, err)
 	}
 	m.over = true
 	return nil
+}
+
+func (m *multipart) abortOnce(ctx context.Context) error {
+	_, err := m.b.s3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id})
+	if err = m.b.explain(ctx, "abort an upload", err); errors.Is(err, location.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

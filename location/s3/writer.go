@@ -114,9 +114,7 @@ func (w *writer) Write(p []byte) (int, error) {
 			w.err = err
 			return total - len(p), err
 		}
-		n := copy(w.now.data[w.now.n:], p)
-		w.now.n += n
-		p = p[n:]
+		p = p[w.now.fill(p):]
 	}
 	return total, nil
 }
@@ -129,7 +127,7 @@ func (w *writer) outgrow() error {
 		return w.err
 	}
 	w.now = now
-	w.now.n = copy(w.now.data, w.small)
+	w.now.fill(w.small)
 	w.small = nil
 	return nil
 }
@@ -235,11 +233,11 @@ func (w *writer) confirm(done outcome) {
 
 // single commits a stream that fits into one request.
 func (w *writer) single() error {
-	data := w.small
+	data, crc := w.small, crc32.Checksum(w.small, castagnoli)
 	if w.now != nil {
-		data = w.now.bytes()
+		data, crc = w.now.bytes(), w.now.crc
 	}
-	done, err := w.b.put(w.ctx, w.o, data, crc32.Checksum(data, castagnoli))
+	done, err := w.b.put(w.ctx, w.o, data, crc)
 	if err != nil {
 		return err
 	}
