@@ -51,7 +51,7 @@ func (b *bucket) Close() error {
 
 // Attributes hides the identity of the write.
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
-	a, err := b.Bucket.Attributes(ctx, key)
+	a, err := b.Bucket.Attributes(ctx, wrapblob.Key(key))
 	if err != nil {
 		return nil, b.ofObject(ctx, "look up", err)
 	}
@@ -62,7 +62,9 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 
 // ListPaged lists.
 func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
-	page, err := b.Bucket.ListPaged(ctx, opts)
+	with := *opts
+	with.Prefix = wrapblob.Key(opts.Prefix)
+	page, err := b.Bucket.ListPaged(ctx, &with)
 	if err == nil {
 		b.there.Store(true)
 		return page, nil
@@ -75,12 +77,12 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 
 // Copy copies within the store.
 func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOptions) error {
-	return b.ofObject(ctx, "copy", b.Bucket.Copy(ctx, dst, src, opts))
+	return b.ofObject(ctx, "copy", b.Bucket.Copy(ctx, wrapblob.Key(dst), wrapblob.Key(src), opts))
 }
 
 // Delete deletes the object; in a bucket with versions, it hides it.
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	return b.ofObject(ctx, "delete", b.Bucket.Delete(ctx, key))
+	return b.ofObject(ctx, "delete", b.Bucket.Delete(ctx, wrapblob.Key(key)))
 }
 
 // SignedURL needs what the opener does not keep.
@@ -101,7 +103,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 		}
 		return before(as)
 	}
-	r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, &driver.ReaderOptions{BeforeRead: asStored})
+	r, err := b.Bucket.NewRangeReader(ctx, wrapblob.Key(key), offset, length, &driver.ReaderOptions{BeforeRead: asStored})
 	if err != nil {
 		return nil, b.ofObject(ctx, "read", err)
 	}

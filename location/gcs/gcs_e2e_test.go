@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/storage"
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -207,13 +208,22 @@ func TestErrorsOfTheServer(t *testing.T) {
 	}
 }
 
-// The server takes a retention and keeps none: the object is removed again.
-func TestRetentionThatIsNotKept(t *testing.T) {
-	b := open(t, place(t))
-	_, err := b.Write(t.Context(), "a", strings.NewReader("a"), &location.WriteOptions{Retention: location.Retention{Until: time.Now().Add(time.Hour)}})
-	require.ErrorIs(t, err, location.ErrUnsupported)
-	_, err = b.Stat(t.Context(), "a")
-	require.ErrorIs(t, err, location.ErrNotFound)
+// The server keeps what it is told of a retention, which is all that can be seen of it there.
+func TestRetention(t *testing.T) {
+	loc := place(t)
+	until := time.Now().Add(time.Hour).Truncate(time.Second)
+	for mode, compliance := range map[string]bool{"Locked": true, "Unlocked": false} {
+		_, err := open(t, loc).Write(t.Context(), mode, strings.NewReader("a"), &location.WriteOptions{
+			Retention: location.Retention{Until: until, Compliance: compliance},
+		})
+		require.NoError(t, err)
+		a, err := driverOf(t, loc).Attributes(t.Context(), "some/prefix/"+mode)
+		require.NoError(t, err)
+		var got storage.ObjectAttrs
+		require.True(t, a.As(&got))
+		require.Equal(t, mode, got.Retention.Mode)
+		require.True(t, until.Equal(got.Retention.RetainUntil))
+	}
 }
 
 // Memory does not grow with the object.

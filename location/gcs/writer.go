@@ -56,7 +56,7 @@ type writer struct {
 
 // NewTypedWriter writes an object. BeforeWrite can be asked for a *location.Upload; not for gcsblob's writer, which is made later.
 func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
-	w := &writer{ctx: ctx, b: b, key: key, opts: wrapblob.WriterOptions(contentType, opts), id: rand.Text(), up: &location.Upload{}}
+	w := &writer{ctx: ctx, b: b, key: wrapblob.Key(key), opts: wrapblob.WriterOptions(contentType, opts), id: rand.Text(), up: &location.Upload{}}
 	w.opts.Metadata = maps.Clone(opts.Metadata)
 	if w.opts.Metadata == nil {
 		w.opts.Metadata = map[string]string{}
