@@ -3,8 +3,10 @@ package location
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 const (
@@ -91,7 +93,7 @@ func (l *Location) Profile() ([]byte, error) {
 	}
 	p := profile{
 		Location: &profileLocation{Type: l.Type, Bucket: l.Bucket, Endpoint: l.Endpoint, Prefix: l.Prefix, Region: l.Region,
-			CABundle: string(l.CABundle), Proxy: l.Proxy, VirtualHost: l.VirtualHost},
+			CABundle: l.bundle(), Proxy: l.Proxy, VirtualHost: l.VirtualHost},
 		Credential:    &profileCredential{},
 		SkipSSLVerify: l.SkipSSLVerify,
 	}
@@ -114,6 +116,19 @@ func (l *Location) Profile() ([]byte, error) {
 		return nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrProfile, len(text), maxProfile)
 	}
 	return text, nil
+}
+
+// bundle is the location's certificates as a text: as they were given, or without what stands between them if that is none.
+func (l *Location) bundle() string {
+	if utf8.Valid(l.CABundle) {
+		return string(l.CABundle)
+	}
+	var text []byte
+	certs, _ := certificates(l.CABundle) // what Validate has seen
+	for _, c := range certs {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return string(text)
 }
 
 func decodeProfile(text []byte) (*profile, error) {

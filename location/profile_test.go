@@ -130,29 +130,3 @@ func TestOpen(t *testing.T) {
 	_, err = location.Open(t.Context(), nil, openers, nil)
 	require.ErrorIs(t, err, location.ErrProfile)
 }
-
-func FuzzParseProfile(f *testing.F) {
-	for _, seed := range []string{keyPairProfile, secretProfile, "null", "{}", `{"Location":{"type":"file","bucket":"/x"}}`, `{"location":{"Type":"kopia"}}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		loc, err := location.ParseProfile(text)
-		if err != nil {
-			require.Nil(t, loc)
-			require.True(t, errors.Is(err, location.ErrProfile) || errors.Is(err, location.ErrUnsupported))
-			require.Less(t, len(err.Error()), 1000)
-			return
-		}
-		require.NotEmpty(t, loc.Bucket)
-		require.Contains(t, []string{"file", "s3Compliant", "gcs", "azure"}, loc.Type)
-		if _, secret, ok := loc.Credential.KeyPair(); ok && len(secret) > 20 && !strings.Contains(loc.Bucket+loc.Prefix+loc.Region+loc.Endpoint, secret) {
-			require.NotContains(t, fmt.Sprintf("%+v %#v", loc, loc), secret)
-		}
-		b := location.New(memblob.OpenBucket(nil), &location.Options{Prefix: loc.Prefix})
-		_, err = b.Write(t.Context(), "a", strings.NewReader("x"), nil)
-		if err != nil {
-			require.ErrorIs(t, err, location.ErrKey, "a prefix can be too long, but not lead anywhere else")
-		}
-		require.NoError(t, b.Close())
-	})
-}

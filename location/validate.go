@@ -81,7 +81,7 @@ func (l *Location) EndpointURL() (*url.URL, error) {
 		text = "https://" + text
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Opaque != "" || !isHost(u) {
+	if err != nil || u.Opaque != "" || !isHost(u) || strings.ContainsFunc(text, notASCII) {
 		return nil, fmt.Errorf("%w: the endpoint %q of the location is no address, want one such as https://s3.example.com:9000", ErrProfile, short(l.Endpoint))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
@@ -137,7 +137,7 @@ func (l *Location) proxyURL() (*url.URL, error) {
 		return nil, fmt.Errorf("%w: the proxy of the location %s, want one such as http://proxy.example.com:3128", ErrProfile, what)
 	}
 	u, err := url.Parse(l.Proxy)
-	if err != nil || !isHost(u) {
+	if err != nil || !isHost(u) || strings.ContainsFunc(l.Proxy, notASCII) {
 		return wrong("is no address with a scheme")
 	}
 	switch u.Scheme {
@@ -218,6 +218,9 @@ func short(s string) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
+
+// notASCII tells of a character that no address has as it is.
+func notASCII(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf-1 }
 
 // notIn tells of a character that it is none of these.
 func notIn(chars string) func(rune) bool {
