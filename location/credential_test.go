@@ -83,7 +83,7 @@ func TestAWS(t *testing.T) {
 			require.NoError(t, loc.Validate())
 			got, err := loc.AWS()
 			require.NoError(t, err)
-			require.True(t, tc.want == got)
+			require.Equal(t, tc.want, got)
 			requireRoundTrip(t, loc)
 		})
 	}
@@ -197,7 +197,7 @@ func TestAzure(t *testing.T) {
 			require.NoError(t, loc.Validate())
 			got, err := loc.Azure()
 			require.NoError(t, err)
-			require.True(t, tc.want == got)
+			require.Equal(t, tc.want, got)
 			requireRoundTrip(t, loc)
 		})
 	}
@@ -261,7 +261,7 @@ func TestNothingPrintsACredential(t *testing.T) {
 		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
 		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
 	}
-	for _, canary := range []string{"canary", "PRIVATE KEY", fmt.Sprintf("%x", "canary"), fmt.Sprint([]byte("canary"))[1:10]} {
+	for _, canary := range []string{"canary", "PRIVATE KEY", fmt.Sprintf("%x", "canary"), "99 97 110 97 114 121"} {
 		at := strings.Index(strings.ToLower(out.String()), strings.ToLower(canary))
 		require.Negative(t, at, "%q is shown in: %.200s", canary, out.String()[max(0, at-100):])
 	}

@@ -96,14 +96,16 @@ func TestProfileIsKanisters(t *testing.T) {
 	text, err := (&location.Location{Type: location.TypeS3, Bucket: "b", Endpoint: "https://e", Prefix: "<p>", Region: "r", SkipSSLVerify: true,
 		Credential: location.NewKeyPair("id", "sec")}).Profile()
 	require.NoError(t, err)
-	require.Equal(t, `{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"https://e","prefix":"\u003cp\u003e","region":"r"},`+
-		`"Credential":{"Type":"keyPair","KeyPair":{"ID":"id","Secret":"sec"},"Secret":null,"KopiaServerSecret":null},"SkipSSLVerify":true}`, string(text))
+	want := `{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"https://e","prefix":"\u003cp\u003e","region":"r"},` +
+		`"Credential":{"Type":"keyPair","KeyPair":{"ID":"id","Secret":"sec"},"Secret":null,"KopiaServerSecret":null},"SkipSSLVerify":true}`
+	require.Equal(t, []byte(want), text)
 
 	text, err = (&location.Location{Type: location.TypeS3, Bucket: "b", Credential: secret(typeAWS, "aws_access_key_id", "id", "aws_secret_access_key", "sec")}).Profile()
 	require.NoError(t, err)
-	require.Equal(t, `{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"","prefix":"","region":""},`+
-		`"Credential":{"Type":"secret","KeyPair":null,"Secret":{"metadata":{},"data":{"aws_access_key_id":"aWQ=","aws_secret_access_key":"c2Vj"},"type":"secrets.kanister.io/aws"},`+
-		`"KopiaServerSecret":null},"SkipSSLVerify":false}`, string(text))
+	want = `{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"","prefix":"","region":""},` +
+		`"Credential":{"Type":"secret","KeyPair":null,"Secret":{"metadata":{},"data":{"aws_access_key_id":"aWQ=","aws_secret_access_key":"c2Vj"},"type":"secrets.kanister.io/aws"},` +
+		`"KopiaServerSecret":null},"SkipSSLVerify":false}`
+	require.Equal(t, []byte(want), text)
 
 	text, err = (&location.Location{Type: location.TypeFile, Bucket: "/b", Credential: location.NewKeyPair("canary", "canary")}).Profile()
 	require.NoError(t, err)
