@@ -181,6 +181,16 @@ func (u unreachable) Secret(context.Context, string, string) (template.Secret, e
 	return template.Secret{}, u.err
 }
 
+func TestTheProxyOfAProfileIsMasked(t *testing.T) {
+	v := newVault()
+	v.addProfile("app", "prof", &template.Profile{Location: template.Location{Proxy: "http://user:canary%20of-a-proxy@proxy.example.com:3128"}})
+	for _, text := range []string{"canary of-a-proxy", "http://user:canary%20of-a-proxy@proxy.example.com:3128"} {
+		require.NotContains(t, v.mask("via "+text), "of-a-proxy")
+	}
+	v.addProfile("app", "other", &template.Profile{Location: template.Location{Proxy: "http://proxy.example.com:3128"}})
+	require.Equal(t, "via http://proxy.example.com:3128", v.mask("via http://proxy.example.com:3128"))
+}
+
 func TestShortSecretsAreMaskedAlone(t *testing.T) {
 	v := newVault()
 	v.add(secretRef{Kind: "secret", Name: "s", Key: "k"}, "ab")

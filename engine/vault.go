@@ -119,6 +119,11 @@ func (v *vault) addProfile(namespace, name string, p *template.Profile) {
 	add := func(key, value string) {
 		v.add(secretRef{Kind: "profile", Namespace: namespace, Name: name, Key: key}, value)
 	}
+	if proxy, err := url.Parse(p.Location.Proxy); err == nil && proxy.User != nil {
+		if password, ok := proxy.User.Password(); ok {
+			add("proxy", password)
+		}
+	}
 	if k := p.Credential.KeyPair; k != nil {
 		add("id", k.ID)
 		add("secret", k.Secret)

@@ -123,7 +123,7 @@ func TestProfileJSON(t *testing.T) {
 		want    string
 	}{
 		{
-			Profile{Location{"s3Compliant", "b", "https://e", "p", "r"}, Credential{Type: "keyPair", KeyPair: &KeyPair{"id", "sec"}}, true},
+			Profile{Location{Type: "s3Compliant", Bucket: "b", Endpoint: "https://e", Prefix: "p", Region: "r"}, Credential{Type: "keyPair", KeyPair: &KeyPair{"id", "sec"}}, true},
 			`{"Location":{"type":"s3Compliant","bucket":"b","endpoint":"https://e","prefix":"p","region":"r"},"Credential":{"Type":"keyPair","KeyPair":{"ID":"id","Secret":"sec"},"Secret":null,"KopiaServerSecret":null},"SkipSSLVerify":true}`,
 		},
 		{

@@ -103,6 +103,10 @@ type Location struct {
 	Endpoint string `json:"endpoint"`
 	Prefix   string `json:"prefix"`
 	Region   string `json:"region"`
+	// CABundle, Proxy and VirtualHost are Davit's; where they are absent, the JSON is Kanister's.
+	CABundle    string `json:"caBundle,omitempty"`
+	Proxy       string `json:"proxy,omitempty"`
+	VirtualHost bool   `json:"virtualHost,omitempty"`
 }
 
 // Credential holds the one credential that Type names.

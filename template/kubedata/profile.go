@@ -54,7 +54,7 @@ var locationTypes = []string{typeFile, "s3Compliant", "gcs", "azure", typeKopia}
 var secretKeys = map[string][]string{
 	"secrets.kanister.io/aws": {"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "role"},
 	"secrets.kanister.io/azure": {"azure_storage_account_id", "azure_storage_key", "azure_storage_environment",
-		"azure_federated_identity"},
+		"azure_federated_identity", "azure_sas_token", "azure_tenant_id", "azure_client_id", "azure_client_secret"},
 	"secrets.kanister.io/gcp":       {"gcp_project_id", "service-account.json"},
 	"secrets.kanister.io/filestore": nil,
 }
