@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"io"
 	"maps"
 	"strings"
 
@@ -122,7 +123,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 	if err != nil {
 		return nil, b.explain(ctx, "read", err)
 	}
-	return &reader{Reader: r, ctx: ctx, b: b, key: key}, nil
+	return &reader{Reader: r, ctx: ctx, b: b}, nil
 }
 
 // reader knows its object's version.
@@ -130,7 +131,15 @@ type reader struct {
 	driver.Reader
 	ctx context.Context
 	b   *bucket
-	key string
+}
+
+// Read says what broke.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // a reader that wraps io.EOF reports a failure
+		err = r.b.explain(r.ctx, "read", err)
+	}
+	return n, err
 }
 
 // As answers for the ETag.

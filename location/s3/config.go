@@ -68,7 +68,7 @@ func sdkConfig(ctx context.Context, loc *location.Location, cred location.AWSCre
 	}
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(buildable(transport)), config.WithLogger(logging.Nop{}),
-		config.WithRetryer(func() aws.Retryer { return newRetryer(opts.Attempts) }),
+		config.WithRetryer(func() aws.Retryer { return newRetryer(opts) }),
 		// Stores that are not Amazon's often know nothing of the SDK's own checksums; every byte has ours, or the bucket's SHA-256.
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
@@ -177,12 +177,15 @@ var passing = map[string]struct{}{
 
 // newRetryer tries again for as long as it is told. The SDK's own gives up after some fifty failures of all requests together, whatever each one of them
 // has had, which an hour of a busy store soon reaches.
-func newRetryer(most int) aws.Retryer {
-	if most <= 0 {
-		most = attempts
-	}
+func newRetryer(opts *Options) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff = most, maxBackoff
+		o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
+		if opts.Attempts > 0 {
+			o.MaxAttempts = opts.Attempts
+		}
+		if opts.backoff > 0 {
+			o.MaxBackoff = opts.backoff
+		}
 		o.RateLimiter = ratelimit.None
 		o.Retryables = append(append([]retry.IsErrorRetryable{}, o.Retryables...), retry.RetryableErrorCode{Codes: passing})
 	})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
 
@@ -173,9 +175,9 @@ func (c *client) diagnose(err error) (meaning, string) {
 	case isResp && resp.Response != nil && resp.HTTPStatusCode() >= http.StatusMultipleChoices:
 		return byStatus[resp.HTTPStatusCode()], fmt.Sprintf("it answers with status %d", resp.HTTPStatusCode())
 	case isConnection(err):
-		return meaning{location.ErrUnavailable, gcerrors.Unknown, "check the endpoint, the network and the proxy; it was tried several times"}, c.hide.Replace(innermost(err).Error())
+		return meaning{location.ErrUnavailable, gcerrors.Unknown, "check the endpoint, the network and the proxy; it was tried several times"}, c.hide.Replace(innermost(err))
 	default:
-		return meaning{}, c.hide.Replace(innermost(err).Error())
+		return meaning{}, c.hide.Replace(innermost(err))
 	}
 }
 
@@ -217,30 +219,40 @@ func (c *client) noCredential(p *providerError) (meaning, string) {
 		return m, c.answer(api, nil)
 	}
 	if isConnection(p.err) {
-		return meaning{location.ErrUnavailable, gcerrors.Unknown, "the credential could not be fetched: check the network and the proxy"}, c.hide.Replace(innermost(p.err).Error())
+		return meaning{location.ErrUnavailable, gcerrors.Unknown, "the credential could not be fetched: check the network and the proxy"}, c.hide.Replace(innermost(p.err))
 	}
-	return m, c.hide.Replace(innermost(p.err).Error())
+	return m, c.hide.Replace(innermost(p.err))
 }
 
-// isConnection tells whether no answer came.
+// isConnection tells whether no answer came, or not all of it.
 func isConnection(err error) bool {
 	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		return true
 	}
-	n, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok && n.Timeout()
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// innermost follows single causes to the last, whose text is the shortest.
-func innermost(err error) error {
+// innermost is the text of the network's error, or else of the last cause, which is the shortest.
+func innermost(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Error()
+	}
 	for {
-		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // each layer is looked at
-		if !ok || u.Unwrap() == nil {
-			return err
+		var next error
+		switch u := err.(type) { //nolint:errorlint // each layer is looked at
+		case interface{ Unwrap() error }:
+			next = u.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := u.Unwrap(); len(all) > 0 {
+				next = all[0]
+			}
 		}
-		err = u.Unwrap()
+		if next == nil {
+			return err.Error()
+		}
+		err = next
 	}
 }

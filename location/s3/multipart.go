@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -40,24 +41,35 @@ type multipart struct {
 	over  bool
 	// cut means that the store may still be at work on a part.
 	cut bool
+	// doubtful is when an upload may have begun whose name was lost on its way here.
+	doubtful window
 }
 
 // begin tells the store that an object will come in parts.
 func (b *bucket) begin(ctx context.Context, o *object, l *lender) (*multipart, error) {
 	mode, until := o.lockMode()
+	from := time.Now()
 	out, err := b.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &b.name, Key: &o.key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeComposite, Metadata: o.metadata,
 		ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
 		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
 	})
+	doubtful := window{from: from, until: time.Now()}
 	if err != nil {
-		return nil, b.explain(ctx, "begin an upload", err)
+		err = b.explain(ctx, "begin an upload", err)
+		if !final(err) {
+			b.forget(ctx, o.key, "", doubtful)
+		}
+		return nil, err
 	}
 	if aws.ToString(out.UploadId) == "" {
 		return nil, incomplete("begin an upload", "upload")
 	}
 	m := &multipart{b: b, o: o, id: *out.UploadId, lender: l}
+	if tries, ok := retry.GetAttemptResults(out.ResultMetadata); ok && len(tries.Results) > 1 {
+		m.doubtful = doubtful
+	}
 	m.ctx, m.fail = context.WithCancelCause(ctx)
 	return m, nil
 }
@@ -153,7 +165,7 @@ func (m *multipart) commit() (outcome, error) {
 	if got != "" && got != want {
 		return m.settle(crc, want, confirmed, wrongSum("complete an upload", want, got))
 	}
-	m.over = true
+	m.end()
 	return outcome{crc: crc, confirmed: confirmed && got == want, version: out.VersionId, etag: aws.ToString(out.ETag)}, nil
 }
 
@@ -183,7 +195,7 @@ func (m *multipart) abort() error {
 	defer cancel()
 	err := m.abortOnce(ctx)
 	for i := 0; i < looks && err == nil && m.cut; i++ {
-		pause(ctx, (50<<(2*i))*time.Millisecond)
+		pause(ctx, m.b.limits.look<<(2*i))
 		_, lerr := m.b.s3.ListParts(ctx, &s3.ListPartsInput{Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, MaxParts: aws.Int32(1)})
 		if lerr == nil {
 			err = m.abortOnce(ctx)
@@ -192,8 +204,17 @@ func (m *multipart) abort() error {
 	if err != nil {
 		return fmt.Errorf("parts of %q are left behind: %w", m.o.key, err)
 	}
-	m.over = true
+	m.end()
 	return nil
+}
+
+// end takes away what was begun twice.
+func (m *multipart) end() {
+	m.over = true
+	m.fail(context.Canceled)
+	if !m.doubtful.from.IsZero() {
+		m.b.forget(m.ctx, m.o.key, m.id, m.doubtful)
+	}
 }
 
 func (m *multipart) abortOnce(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -71,7 +72,7 @@ func (b *bucket) settle(ctx context.Context, o *object, crc uint32, want string,
 // final tells whether the store has surely not stored the object. A refusal to replace is not final: it may be this write's own object that is there,
 // stored by a try whose answer was lost.
 func final(err error) bool {
-	return errors.Is(err, location.ErrNoBucket) || errors.Is(err, location.ErrCredential) || errors.Is(err, location.ErrClock) ||
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, location.ErrNoBucket) || errors.Is(err, location.ErrCredential) || errors.Is(err, location.ErrClock) ||
 		errors.Is(err, location.ErrUnsupported) || errors.Is(err, location.ErrProfile)
 }
 

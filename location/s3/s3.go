@@ -25,6 +25,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
@@ -47,6 +48,8 @@ type Options struct {
 	Attempts int
 
 	limits limits
+	// backoff is the longest pause between two attempts; tests shorten it. Default 20 seconds.
+	backoff time.Duration
 }
 
 // limits are those of S3 and of this package's memory; tests lower them.
@@ -58,6 +61,8 @@ type limits struct {
 	direct int
 	// segment is how many parts become one; S3 copies at most 5 GiB at once.
 	segment int
+	// look is the shortest time after which an aborted upload is looked for again.
+	look time.Duration
 }
 
 const (
@@ -68,6 +73,7 @@ const (
 	maxParts = 10000
 	// segmentParts of 8 MiB are 5 GiB, the most that S3 copies at once.
 	segmentParts = 640
+	lookAfter    = 50 * time.Millisecond
 )
 
 func (l limits) orDefault() limits {
@@ -82,6 +88,9 @@ func (l limits) orDefault() limits {
 	}
 	if l.segment == 0 {
 		l.segment = segmentParts
+	}
+	if l.look == 0 {
+		l.look = lookAfter
 	}
 	return l
 }

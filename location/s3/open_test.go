@@ -1,0 +1,178 @@
+package s3
+
+import (
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
+
+	"github.com/davit-project/davit/location"
+)
+
+func TestBadInputMakesNoRequest(t *testing.T) {
+	f := newFake(t)
+	for name, change := range map[string]func(*location.Location){
+		"no bucket":        func(l *location.Location) { l.Bucket = "" },
+		"slash in bucket":  func(l *location.Location) { l.Bucket = "a/b" },
+		"dots as bucket":   func(l *location.Location) { l.Bucket = ".." },
+		"query in bucket":  func(l *location.Location) { l.Bucket = "a?b" },
+		"long bucket":      func(l *location.Location) { l.Bucket = strings.Repeat("a", 256) },
+		"scheme":           func(l *location.Location) { l.Endpoint = "ftp://host" },
+		"no host":          func(l *location.Location) { l.Endpoint = "https://" },
+		"user in endpoint": func(l *location.Location) { l.Endpoint = "https://me:" + testSecret + "@host" },
+		"no URL":           func(l *location.Location) { l.Endpoint = "https://" + testSecret + "@ho st%zz" },
+		"query":            func(l *location.Location) { l.Endpoint = f.URL + "?x=" + testSecret },
+	} {
+		loc := f.at()
+		change(loc)
+		_, err := Open(t.Context(), loc)
+		require.ErrorIs(t, err, location.ErrProfile, name)
+		require.NotContains(t, err.Error(), testSecret, name)
+	}
+	require.Empty(t, f.calls)
+	_, err := Open(t.Context(), f.at())
+	require.NoError(t, err)
+	require.Empty(t, f.calls, "opening makes no request")
+}
+
+func TestEndpoints(t *testing.T) {
+	for given, want := range map[string]string{
+		"": "", "host": "https://host", "host:9000": "https://host:9000", "http://host/": "http://host", "https://host/below": "https://host/below",
+	} {
+		got, err := endpointOf(given)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// TestHostOfTheBucket looks where requests go.
+func TestHostOfTheBucket(t *testing.T) {
+	var host, path string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, path = r.Host, r.URL.Path
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(srv.Close)
+	port := srv.URL[strings.LastIndex(srv.URL, ":"):]
+	loc := &location.Location{Bucket: "bucket", Endpoint: "http://localhost" + port, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
+	_, err := open(t, loc, quick()).Attributes(t.Context(), "key")
+	require.Error(t, err)
+	require.Equal(t, []string{"localhost" + port, "/bucket/key"}, []string{host, path})
+}
+
+// TestErrors gives each code of the store its meaning.
+func TestErrors(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		code   string
+		want   error
+		advice string
+	}{
+		{404, "NoSuchBucket", location.ErrNoBucket, "create the bucket"},
+		{403, "AccessDenied", fs.ErrPermission, ""},
+		{403, "InvalidAccessKeyId", location.ErrCredential, "check the access key"},
+		{403, "SignatureDoesNotMatch", location.ErrCredential, "check the access key"},
+		{400, "ExpiredToken", location.ErrCredential, "get a new one"},
+		{400, "InvalidToken", location.ErrCredential, "get a new one"},
+		{403, "RequestTimeTooSkewed", location.ErrClock, "set this machine's clock"},
+		{503, "SlowDown", location.ErrUnavailable, "try again later"},
+		{500, "InternalError", location.ErrUnavailable, "try again later"},
+		{507, "WhoKnows", nil, "quota"},
+		{409, "ConditionalRequestConflict", location.ErrExists, ""},
+		{418, "Teapot", nil, "Teapot"},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(c.status)
+			if r.Method != http.MethodHead {
+				fmt.Fprintf(w, "<Error><Code>%s</Code><Message>you are %s and %s</Message></Error>", c.code, testKey, testSecret)
+			}
+		}))
+		loc := &location.Location{Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
+		err := open(t, loc, quick()).WriteAll(t.Context(), "key", []byte("x"), &blob.WriterOptions{ContentType: "text/plain"})
+		require.Error(t, err)
+		if c.want != nil {
+			require.ErrorIs(t, err, c.want, c.code)
+		}
+		require.Contains(t, err.Error(), c.advice)
+		require.NotContains(t, err.Error(), testSecret)
+		require.NotContains(t, err.Error(), testKey)
+		srv.Close()
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	srv.Close()
+	loc := &location.Location{Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
+	b := open(t, loc, quick())
+	_, err := write(t.Context(), b, "key", stream(1, 10), nil)
+	require.ErrorIs(t, err, location.ErrUnavailable)
+	require.ErrorContains(t, err, "connection refused")
+	_, err = b.ReadAll(t.Context(), "key")
+	require.ErrorIs(t, err, location.ErrUnavailable)
+	_, err = b.Attributes(t.Context(), "key")
+	require.ErrorIs(t, err, location.ErrUnavailable)
+}
+
+// TestNoCredential has none in the surroundings either.
+func TestNoCredential(t *testing.T) {
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+	f := newFake(t)
+	loc := f.at()
+	loc.Credential = location.Credential{}
+	_, err := write(t.Context(), open(t, loc, quick()), "key", stream(1, 10), nil)
+	require.ErrorIs(t, err, location.ErrCredential)
+	require.ErrorContains(t, err, "give the profile a credential")
+	require.Empty(t, f.calls)
+}
+
+// TestRegionIsLearned has a store that takes signatures of its own region only, and says so or has to be asked.
+func TestRegionIsLearned(t *testing.T) {
+	for name, says := range map[string]bool{"it says which": true, "it must be asked": false} {
+		f := newFake(t)
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Query().Has("location"):
+				fmt.Fprint(w, "<LocationConstraint>far-away-1</LocationConstraint>")
+			case strings.Contains(r.Header.Get("Authorization"), "/far-away-1/s3/"):
+				f.ServeHTTP(w, r)
+			case says:
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(w, "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong; expecting 'far-away-1'.</Message></Error>")
+			default:
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(w, "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong.</Message></Error>")
+			}
+		}))
+		t.Cleanup(srv.Close)
+		loc := f.at()
+		loc.Endpoint, loc.Region = srv.URL, "wrong-1"
+		b := open(t, loc, quick())
+		_, err := write(t.Context(), b, "key", stream(1, 200_000), nil)
+		require.NoError(t, err, name)
+		f.requireStored(t, content(t, 1, 200_000))
+	}
+}
+
+// TestDeadStore answers nothing at all.
+func TestDeadStore(t *testing.T) {
+	hang := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	t.Cleanup(func() { close(hang); srv.Close() })
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	tune(transport, 50*time.Millisecond)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, srv.URL, strings.NewReader("x"))
+	require.NoError(t, err)
+	_, err = transport.RoundTrip(req) //nolint:bodyclose // there is none
+	require.ErrorContains(t, err, "timeout")
+}
