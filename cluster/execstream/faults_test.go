@@ -202,7 +202,7 @@ func TestNoFalseSuccess(t *testing.T) {
 type inProcess struct{}
 
 func (inProcess) Exec(ctx context.Context, cmd cluster.Command) error {
-	code := agent.Main(ctx, cmd.Args, cmd.Stdin, cmd.Stdout, io.Discard, func(string) string { return "" })
+	code := agent.Main(ctx, cmd.Args, agent.Streams{In: cmd.Stdin, Out: cmd.Stdout, Err: io.Discard, Env: func(string) string { return "" }})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

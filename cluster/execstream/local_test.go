@@ -22,7 +22,7 @@ import (
 // The test binary is davit too, for the far end that is the agent.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "davit" {
-		os.Exit(agent.Main(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+		os.Exit(agent.Main(context.Background(), os.Args, agent.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv}))
 	}
 	os.Exit(m.Run())
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/davit-project/davit/internal/agent"
+	"github.com/davit-project/davit/location/all"
 )
 
 // agentName is the name by which Kanister's blueprints call the agent.
@@ -21,12 +22,16 @@ func (p *program) addAgent(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		c.GroupID = mainGroup
 	}
-	agent.AddCommands(root, agent.Streams{In: p.stdin, Out: p.stdout, Err: p.stderr, Env: p.getenv})
+	agent.AddCommands(root, p.streams())
 	for _, c := range root.Commands() {
 		if c.GroupID == "" {
 			c.GroupID = agentGroup
 		}
 	}
+}
+
+func (p *program) streams() agent.Streams {
+	return agent.Streams{In: p.stdin, Out: p.stdout, Err: p.stderr, Env: p.getenv, Openers: all.Openers()}
 }
 
 // ofAgent tells whether a command belongs to the agent.

@@ -60,7 +60,7 @@ const mainGroup = "main"
 // command line or its input.
 func (p *program) main(ctx context.Context) int {
 	if strings.TrimSuffix(filepath.Base(p.args[0]), ".exe") == agentName {
-		return agent.Main(ctx, p.args, p.stdin, p.stdout, p.stderr, p.getenv)
+		return agent.Main(ctx, p.args, p.streams())
 	}
 	root := p.root() //nolint:contextcheck // commands take the context from cobra
 	root.SetArgs(p.args[1:])

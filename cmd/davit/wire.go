@@ -10,13 +10,10 @@ import (
 	"github.com/davit-project/davit/function/builtin"
 	"github.com/davit-project/davit/function/kube"
 	"github.com/davit-project/davit/location"
-	"github.com/davit-project/davit/location/file"
+	"github.com/davit-project/davit/location/all"
 	"github.com/davit-project/davit/template"
 	"github.com/davit-project/davit/template/kubedata"
 )
-
-// openers of the types of locations that functions reach from this process.
-var openers = map[string]location.Opener{"file": file.Open}
 
 // registry holds every function, to lint, to describe, and to tell the permissions of: pods are in the namespace where a phase names none.
 func registry(namespace string) (*function.Registry, error) {
@@ -59,5 +56,5 @@ func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logge
 
 // openBucket opens the bucket of a profile's JSON.
 func openBucket(ctx context.Context, profile []byte) (*location.Bucket, error) {
-	return location.OpenProfile(ctx, profile, openers)
+	return location.OpenProfile(ctx, profile, all.Openers())
 }

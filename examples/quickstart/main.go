@@ -39,7 +39,7 @@ func program(args []string) int {
 	name, run := filepath.Base(args[0]), quickstart
 	switch name {
 	case "kando":
-		return agent.Main(context.Background(), args, os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+		return agent.Main(context.Background(), args, agent.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv, Openers: openers})
 	case dbName:
 		run = dbMain
 	case victimName:

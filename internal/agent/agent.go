@@ -3,7 +3,10 @@
 //
 //	location push SOURCE|-   stores a file, or standard input
 //	location pull TARGET|-   fetches an object into a file, or to standard output, verified
+//	location cat             fetches an object to standard output, verified
+//	location ls              lists the objects at the path and below it
 //	location delete          deletes the object at the path, and what is below it
+//	location check           tries whether the location can hold backups
 //	output KEY VALUE         prints a phase output
 //
 // It differs where kando loses data or reports success falsely: an empty stream is refused unless --allow-empty is given, as
@@ -26,11 +29,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/davit-project/davit/location"
+	"github.com/davit-project/davit/location/codec"
 )
 
 // Streams is what a call may touch of its process, apart from the files it is told.
@@ -39,6 +44,8 @@ type Streams struct {
 	Out, Err io.Writer
 	// Env returns the value of an environment variable, empty when it is unset.
 	Env func(string) string
+	// Openers are the types of location that are built in.
+	Openers map[string]location.Opener
 }
 
 // Exit codes, as the package comment describes them.
@@ -55,7 +62,7 @@ const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage or profile, 3 no 
 
 // Main is the whole of the program when it is called as kando. Args are the program's name and its arguments. It
 // returns the exit code.
-func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+func Main(ctx context.Context, args []string, s Streams) int {
 	root := &cobra.Command{
 		Use:           "kando",
 		Short:         "Moves data between this container and a location, and prints phase outputs",
@@ -67,14 +74,14 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	ignoredVerbosity(root)
-	AddCommands(root, Streams{In: stdin, Out: stdout, Err: stderr, Env: env}) //nolint:contextcheck // commands take the context from cobra
+	AddCommands(root, s) //nolint:contextcheck // commands take the context from cobra
 	root.SetArgs(args[min(1, len(args)):])
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), oneLine(err.Error()))
+		fmt.Fprintf(s.Err, "%s: %s\n", cmd.CommandPath(), oneLine(err.Error()))
 	}
 	return ExitCode(err)
 }
@@ -100,7 +107,7 @@ func ExitCode(err error) int {
 		return 0
 	case errors.As(err, &sig):
 		return sig.code()
-	case isUsage(err), errors.Is(err, location.ErrProfile), errors.Is(err, location.ErrKey), errors.Is(err, location.ErrUnsupported):
+	case isUsage(err), errors.Is(err, location.ErrProfile), errors.Is(err, location.ErrKey), errors.Is(err, location.ErrUnsupported), errors.Is(err, codec.ErrKey):
 		return exitUsage
 	case errors.Is(err, location.ErrNotFound):
 		return exitNotFound
@@ -184,14 +191,13 @@ func ignoredVerbosity(c *cobra.Command) {
 
 // oneLine makes an error one line of printable text.
 func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return ';'
-		case r < ' ' || r >= 0x7f && r <= 0x9f:
-			return '\uFFFD'
-		default:
-			return r
-		}
-	}, s)
+	return strings.Map(printable, strings.ReplaceAll(s, "\n", ";"))
+}
+
+// printable replaces what a terminal would act on.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return '\uFFFD'
+	}
+	return r
 }

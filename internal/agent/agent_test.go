@@ -14,15 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/internal/agent"
+	"github.com/davit-project/davit/location"
+	"github.com/davit-project/davit/location/file"
 )
 
 // The test binary is also the program, for what needs a process of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv("AGENT_TEST_MAIN") == "1" {
-		os.Exit(agent.Main(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+		os.Exit(agent.Main(context.Background(), os.Args, agent.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv, Openers: openers}))
 	}
 	os.Exit(m.Run())
 }
+
+var openers = map[string]location.Opener{location.TypeFile: file.Open}
 
 // result is what a call left.
 type result struct {
@@ -33,7 +37,8 @@ type result struct {
 func call(t *testing.T, env map[string]string, in io.Reader, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := agent.Main(t.Context(), append([]string{"kando"}, args...), in, &out, &errs, func(k string) string { return env[k] })
+	s := agent.Streams{In: in, Out: &out, Err: &errs, Env: func(k string) string { return env[k] }, Openers: openers}
+	code := agent.Main(t.Context(), append([]string{"kando"}, args...), s)
 	return result{code, out.String(), errs.String()}
 }
 

@@ -19,8 +19,8 @@ func TestUsage(t *testing.T) {
 	}{
 		"nothing":                {nil, "kando: needs a command: location, output"},
 		"unknown":                {[]string{"chronicle"}, `kando: unknown command "chronicle", want one of: location, output`},
-		"location alone":         {[]string{"location"}, "kando location: needs a command: delete, pull, push"},
-		"unknown below":          {[]string{"location", "list"}, `kando location: unknown command "list", want one of: delete, pull, push`},
+		"location alone":         {[]string{"location"}, "kando location: needs a command: cat, check, delete, ls, pull, push"},
+		"unknown below":          {[]string{"location", "list"}, `kando location: unknown command "list", want one of: cat, check, delete, ls, pull, push`},
 		"a secret as command":    {[]string{"location", `"canary"}`}, `kando location: unknown command "[not shown]"`},
 		"no path":                {[]string{"location", "push", "-p", p, "-"}, "kando location push: --path is missing or empty"},
 		"empty path":             {[]string{"location", "delete", "-p", p, "-s", ""}, "--path is missing or empty"},

@@ -13,25 +13,23 @@ import (
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/location"
-	"github.com/davit-project/davit/location/file"
 )
 
 const (
+	// sasFileEnv names the file of a shared access signature for federated identities of Azure, as Kanister has it.
+	sasFileEnv = "AZURE_SAS_TOKEN_FILE"
 	// profileFile is where a binding puts the profile if it does not say otherwise.
 	profileFile = "/var/run/secrets/davit/profile.json"
 	// maxProfile is more than any Kubernetes object can hold.
 	maxProfile = 2 << 20
 )
 
-// openers are the types of location this build knows.
-func openers() map[string]location.Opener {
-	return map[string]location.Opener{location.TypeFile: file.Open}
-}
-
 // place is what the flags of the location commands say.
 type place struct {
 	Streams
-	profile, path string
+	profile, url, path string
+	coding             coding
+	readBack           bool
 }
 
 func locationCommand(s Streams) *cobra.Command {
@@ -40,16 +38,20 @@ func locationCommand(s Streams) *cobra.Command {
 		Use:   "location",
 		Short: "Moves data between this container and a location",
 		Long: "Moves data between this container and a location.\n\nThe profile is that of --profile, or the file named by " +
-			cluster.ProfileEnv + ", or " + profileFile + ".\n\n" + exitCodes,
+			cluster.ProfileEnv + ", or " + profileFile + ".\n" +
+			"With --location there is no profile: the credential is that of the environment.\n\n" + exitCodes,
 		RunE: group,
 		Args: cobra.ArbitraryArgs,
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&p.profile, "profile", "p", "", "JSON of the profile; visible to who can list processes, unlike a file")
+	flags.StringVar(&p.url, "location", "", "URL of the location instead of a profile: s3://bucket/prefix, gs://…, azblob://…, file:///folder")
 	flags.StringVarP(&p.path, "path", "s", "", "path in the location, below its prefix")
+	flags.BoolVar(&p.readBack, "read-back", false, "read what was stored from its first byte to its last, although the store has confirmed its checksums")
+	p.coding.addFlags(flags)
 	flags.StringP("output-name", "o", "", "accepted and ignored: it is for Kopia servers")
 	flags.StringP("kopia-snapshot", "k", "", "accepted and ignored: it is for Kopia servers")
-	cmd.AddCommand(pushCommand(p), pullCommand(p), deleteCommand(p))
+	cmd.AddCommand(pushCommand(p), pullCommand(p), catCommand(p), listCommand(p), deleteCommand(p), checkCommand(p))
 	return cmd
 }
 
@@ -58,18 +60,50 @@ func (p *place) withBucket(ctx context.Context, grace graceful, f func(context.C
 	if p.path == "" {
 		return usage("--path is missing or empty")
 	}
-	text, err := p.readProfile()
+	return p.withLocation(ctx, grace, "", func(ctx context.Context, _ *location.Location, b *location.Bucket) error { return f(ctx, b) })
+}
+
+// withLocation is withBucket without a path, below a prefix.
+func (p *place) withLocation(
+	ctx context.Context, grace graceful, prefix string, f func(context.Context, *location.Location, *location.Bucket) error,
+) error {
+	loc, err := p.where()
 	if err != nil {
 		return err
 	}
+	opts := &location.Options{Prefix: prefix, ReadBack: p.readBack}
+	if opts.Codecs, err = p.coding.codecs(); err != nil {
+		return err
+	}
 	return untilSignal(ctx, grace, func(ctx context.Context) error {
-		b, err := location.OpenProfile(ctx, text, openers())
+		b, err := location.Open(ctx, loc, p.Openers, opts)
 		if err != nil {
 			return err
 		}
-		err = f(ctx, b)
+		err = f(ctx, loc, b)
 		return errors.Join(err, b.Close())
 	})
+}
+
+func (p *place) where() (*location.Location, error) {
+	if p.url != "" && p.profile != "" {
+		return nil, usage("give --profile or --location, not both")
+	}
+	if p.url != "" {
+		return location.ParseURL(p.url)
+	}
+	text, err := p.readProfile()
+	if err != nil {
+		return nil, err
+	}
+	loc, err := location.ParseProfile(text)
+	if err != nil {
+		return nil, err
+	}
+	if name := p.Env(sasFileEnv); name != "" && loc.Type == location.TypeAzure {
+		loc.Credential = loc.Credential.WithSASFile(name)
+	}
+	return loc, nil
 }
 
 func (p *place) readProfile() ([]byte, error) {

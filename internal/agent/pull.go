@@ -30,14 +30,7 @@ func pullCommand(p *place) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				report := newProgress(p.Streams, info.Size)
-				fetch := func(w io.Writer) error {
-					info, err := b.Read(ctx, p.path, w, &location.ReadOptions{Progress: report.at})
-					if err == nil {
-						report.end(info.Size)
-					}
-					return err
-				}
+				fetch := func(w io.Writer) error { return p.fetch(ctx, b, info.Size, w) }
 				if args[0] == "-" {
 					return fetch(p.Out)
 				}
@@ -45,6 +38,32 @@ func pullCommand(p *place) *cobra.Command {
 			})
 		},
 	}
+}
+
+func catCommand(p *place) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cat",
+		Short: "Fetches an object to standard output, and verifies it; what came out is good only if the exit code is 0",
+		Args:  exactly(0, "the path is a flag"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.withBucket(cmd.Context(), graceful(false), func(ctx context.Context, b *location.Bucket) error {
+				info, err := b.Stat(ctx, p.path)
+				if err != nil {
+					return err
+				}
+				return p.fetch(ctx, b, info.Size, p.Out)
+			})
+		},
+	}
+}
+
+func (p *place) fetch(ctx context.Context, b *location.Bucket, total int64, w io.Writer) error {
+	report := newProgress(p.Streams, total)
+	info, err := b.Read(ctx, p.path, w, &location.ReadOptions{Progress: report.at})
+	if err == nil {
+		report.end(info.Size)
+	}
+	return err
 }
 
 // intoFile lets fetch fill the file. A regular file is replaced at the end and kept if anything fails; a pipe or device is

@@ -33,7 +33,7 @@ func pushCommand(p *place) *cobra.Command {
 				report := newProgress(p.Streams, total)
 				info, err := b.Write(ctx, p.path, r, &location.WriteOptions{Progress: report.at})
 				if err == nil {
-					report.end(info.Size)
+					report.end(info.Content)
 				}
 				return err
 			})

@@ -43,7 +43,7 @@ func stream(t *testing.T, way, input, answer string, args ...string) result {
 	go func() { _, _ = io.WriteString(w, input) }()
 	var errs bytes.Buffer
 	args = append([]string{"kando", "stream", way, "NONCE", "--"}, args...)
-	code := agent.Main(t.Context(), args, in, h, &errs, func(string) string { return "" })
+	code := agent.Main(t.Context(), args, agent.Streams{In: in, Out: h, Err: &errs, Env: func(string) string { return "" }})
 	in.Close()
 	return result{code, h.String(), errs.String()}
 }

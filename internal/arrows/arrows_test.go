@@ -30,8 +30,8 @@ func TestCheckFindsFaults(t *testing.T) {
 		"clean": {
 			graph: graph{
 				module + "/location":         {"io", exempt},
-				module + "/location/file":    {module + "/location"},
-				module + "/internal/agent":   {module + "/location/file"},
+				module + "/location/codec":   {module + "/location"},
+				module + "/internal/agent":   {module + "/location/codec"},
 				module + "/function/builtin": {module + "/function/kube"},
 				module + "/cmd/davit":        {module + "/function/builtin", "k8s.io/client-go/rest"},
 				exempt:                       blob,

@@ -28,6 +28,7 @@ var table = map[string][]string{
 	"location/gcs":          {"location", "internal/wrapblob"},
 	"location/azure":        {"location", "internal/wrapblob"},
 	"location/codec":        {"location"},
+	"location/all":          {"location", "location/*"},
 	"location/locationtest": {"location", "internal/wrapblob"},
 	"internal/wrapblob":     {},
 	"location/repository":   {"location"},
@@ -38,7 +39,7 @@ var table = map[string][]string{
 
 	"template/kubedata": {"template", "cluster"},
 
-	"internal/agent":  {"location", "location/*", "cluster"},
+	"internal/agent":  {"location", "location/codec", "cluster"},
 	"internal/arrows": {},
 	"internal/e2e":    {},
 	"internal/readme": {},
@@ -48,7 +49,8 @@ var table = map[string][]string{
 }
 
 // tops put the other packages together.
-var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs", "internal/rehearsal", "internal/testcluster/*"}
+var tops = []string{"function/builtin", "cmd/*", "examples", "examples/*", "internal/gendocs", "internal/rehearsal", "internal/testcluster/*",
+	"location/s3/internal/stream"}
 
 // core is what an embedder always links. Through any depth it reaches none of heavy.
 var core = []string{"template", "function", "location", "snapshot", "blueprint", "engine", "engine/rbac", "cluster"}
