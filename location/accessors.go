@@ -57,7 +57,7 @@ func (l *Location) fields(s schema) (*fields, error) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(f.values)) {
 		if v := f.values[k]; k != keyGoogleFile && strings.ContainsFunc(v, unprintable) || !utf8.ValidString(v) {
-			return nil, f.wrong(k, "has white space or control characters in it, or is no text")
+			return nil, f.wrong(k, "has white space or characters that cannot be seen in it, or is no text")
 		}
 	}
 	return f, nil
@@ -112,7 +112,8 @@ func (f *fields) only(keys ...string) error {
 	return nil
 }
 
-func unprintable(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+// unprintable tells of a character that cannot be seen, such as those that come along when a value is copied.
+func unprintable(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
 
 // newSecret makes a credential of the values that are not empty.
 func newSecret(secretType string, values map[string]string) Credential {
