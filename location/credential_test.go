@@ -42,13 +42,18 @@ var privateKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// keyFile is a key file of a service account as Google makes them, with some fields changed.
-func keyFile(t *testing.T, changed map[string]string) string {
+func rsaKey(t *testing.T) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(privateKey())
 	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// keyFile is a key file of a service account as Google makes them, with some fields changed.
+func keyFile(t *testing.T, changed map[string]string) string {
+	t.Helper()
 	file := map[string]string{"type": "service_account", "project_id": "project", "private_key_id": "canary-key-id", "client_id": "1",
-		"private_key":  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+		"private_key":  rsaKey(t),
 		"client_email": "canary@project.iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
 		"auth_uri": "https://accounts.google.com/o/oauth2/auth", "universe_domain": "googleapis.com"}
 	for k, v := range changed {
@@ -147,6 +152,7 @@ func TestBadKeyFiles(t *testing.T) {
 	for name, tc := range map[string]struct{ file, err string }{
 		"another kind of key":   {keyFile(t, map[string]string{"private_key": ec}), "whose private_key is no RSA key in PEM"},
 		"a large key":           {keyFile(t, map[string]string{"private_key": strings.Repeat("canary-", 3000)}), "whose private_key is no RSA key in PEM"},
+		"much behind a key":     {keyFile(t, map[string]string{"private_key": rsaKey(t) + strings.Repeat("\n", 17000)}), "whose private_key is no RSA key in PEM"},
 		"a large file":          {keyFile(t, map[string]string{"x": strings.Repeat("canary-", 12000)}), "is far too long for a key file of Google's"},
 		"a type behind a type":  {`{"type":"service_account","type":"external_account"}`, "of type external_account"},
 		"a key with an address": {keyFile(t, map[string]string{"token_uri": "https://canary.example.com"}), "no https address of Google's"},
