@@ -91,6 +91,8 @@ type ActionRecord struct {
 	// Objects are the rendered references to secrets and config maps: a map of names to references for each phase, the deferred
 	// one's key is empty.
 	Objects Values `json:"objects,omitempty"`
+	// Insecure tells that the profile turns the verification of certificates off.
+	Insecure bool `json:"insecure,omitempty"`
 }
 
 // masked returns a copy without references to secrets, for whoever watches.

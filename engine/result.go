@@ -32,6 +32,8 @@ type ActionResult struct {
 	Action    string   `json:"action"`
 	Blueprint string   `json:"blueprint"`
 	State     RunState `json:"state"`
+	// Insecure tells that the action's profile turned the verification of certificates off: whoever stood between could read and change the data.
+	Insecure bool `json:"insecure,omitempty"`
 	// Phases in order; the deferred one comes last.
 	Phases []PhaseResult `json:"phases"`
 	// Shown are the artifacts with secrets masked, for display. Result.Artifacts has them as they are.
@@ -137,7 +139,7 @@ func resultOf(v *vault, state *State, causes map[[2]int]error) *Result {
 	res.artifacts, res.missing = expandArtifacts(v, state)
 	for i := range state.Actions {
 		a := &state.Actions[i]
-		ar := ActionResult{Action: a.Label, Blueprint: state.Record.Actions[i].Spec.Blueprint, State: a.State, Failure: a.Error}
+		ar := ActionResult{Action: a.Label, Blueprint: state.Record.Actions[i].Spec.Blueprint, State: a.State, Failure: a.Error, Insecure: state.Record.Actions[i].Insecure}
 		for k := range a.Phases {
 			ar.Phases = append(ar.Phases, phaseResult(&a.Phases[k], false))
 		}

@@ -82,6 +82,7 @@ func (e *Engine) begin(ctx context.Context, p *program, journal Journal) (*run, 
 func (r *run) actionRecord(i int, refs map[string]any) (ActionRecord, error) {
 	a := &r.program.actions[i]
 	rec := ActionRecord{Label: a.label, Spec: a.spec}
+	rec.Insecure = r.params[i].Profile != nil && r.params[i].Profile.SkipSSLVerify
 	s := &rec.Spec
 	s.Artifacts, s.Options, s.PodOverride, s.PodLabels, s.PodAnnotations = nil, nil, nil, nil, nil
 	var err error

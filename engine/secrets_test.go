@@ -242,3 +242,27 @@ func FuzzVault(f *testing.F) {
 		}
 	})
 }
+
+// Whoever looks at a run sees that its location was open to whoever stood between.
+func TestInsecureProfileIsVisible(t *testing.T) {
+	for _, insecure := range []bool{true, false} {
+		source := newObjects()
+		source.profiles["app/prof"] = &template.Profile{Location: template.Location{Type: "s3Compliant", Bucket: "b"}, SkipSSLVerify: insecure}
+		spec := specOf(t, header+`
+  backup:
+    phases:
+    - {func: Echo, name: a, args: {value: x}}
+`, "backup")
+		spec.Actions[0].Profile = &template.ObjectReference{Namespace: "app", Name: "prof"}
+		j := &MemoryJournal{}
+		res, err := New(newWorld().registry(t), source, nil).Run(t.Context(), spec, j)
+		require.NoError(t, err)
+		require.Equal(t, insecure, res.Actions[0].Insecure)
+		data, err := json.Marshal(res)
+		require.NoError(t, err)
+		require.Equal(t, insecure, strings.Contains(string(data), `"insecure":true`))
+		events, err := j.Events(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, insecure, events[0].Run.Actions[0].Insecure)
+	}
+}

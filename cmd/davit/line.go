@@ -36,6 +36,8 @@ type line struct {
 	// Outputs of phase-complete, Artifacts of action-ended.
 	Outputs   map[string]any `json:"outputs,omitempty"`
 	Artifacts map[string]any `json:"artifacts,omitempty"`
+	// Insecure names the actions whose profile turns the verification of certificates off: run-started.
+	Insecure []string `json:"insecure,omitempty"`
 	// Left names what a run could not remove: run-ended.
 	Left []string `json:"left,omitempty"`
 	// Bytes moved so far, TotalBytes where it is known, and a Note: progress.
@@ -66,6 +68,13 @@ func (n *names) line(e engine.Event) line {
 	l := line{
 		Time: e.Time, Event: string(e.Kind), Run: n.run, Attempt: e.Attempt, State: string(e.State), Left: e.Left,
 		WaitSeconds: e.Wait.Seconds(), Outputs: e.Outputs.Masked(), Artifacts: e.Artifacts.Masked(),
+	}
+	if e.Run != nil {
+		for _, a := range e.Run.Actions {
+			if a.Insecure {
+				l.Insecure = append(l.Insecure, a.Label)
+			}
+		}
 	}
 	if e.Error != nil {
 		l.Error, l.Code = e.Error.Message, e.Error.Code

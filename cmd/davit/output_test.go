@@ -18,7 +18,7 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func lines() []line {
 	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
 	return []line{
-		{Time: at(0), Event: string(engine.RunStarted), Run: "r1"},
+		{Time: at(0), Event: string(engine.RunStarted), Run: "r1", Insecure: []string{"backup"}},
 		{Time: at(0), Event: string(engine.PhaseStarted), Run: "r1", Action: "backup", Phase: "dump", Func: "KubeTask", Attempt: 1},
 		{Time: at(2), Event: progress, Run: "r1", Action: "backup", Phase: "dump", Bytes: 3 << 20, TotalBytes: 12 << 20, Note: "table a"},
 		{Time: at(2.05), Event: progress, Run: "r1", Action: "backup", Phase: "dump", Bytes: 4 << 20, TotalBytes: 12 << 20},
@@ -47,6 +47,7 @@ func TestTerminal(t *testing.T) {
 	show(newTerminal(&out, func() int { return 80 }))
 	assert.Equal(t, strings.Join([]string{
 		"run r1 started",
+		"  backup  insecure: the profile turns the verification of the store's certificates off",
 		"  backup/dump  KubeTask",
 		"\r\x1b[K  backup/dump  3.0 MiB of 12.0 MiB, 25 %, 1.5 MiB/s  table a\r\x1b[K  backup/dump  failed: exit code 1\uFFFD[2J; again in 1.5s",
 		"  backup/dump  KubeTask, attempt 2",
@@ -70,7 +71,7 @@ func TestJSONLines(t *testing.T) {
 	var out bytes.Buffer
 	show(newJSONLines(&out))
 	assert.Equal(t, strings.Join([]string{
-		`{"time":"2026-01-02T03:04:05Z","event":"run-started","run":"r1"}`,
+		`{"time":"2026-01-02T03:04:05Z","event":"run-started","run":"r1","insecure":["backup"]}`,
 		`{"time":"2026-01-02T03:04:05Z","event":"phase-started","run":"r1","action":"backup","phase":"dump","func":"KubeTask","attempt":1}`,
 		`{"time":"2026-01-02T03:04:07Z","event":"progress","run":"r1","action":"backup","phase":"dump","bytes":3145728,"totalBytes":12582912,"note":"table a"}`,
 		`{"time":"2026-01-02T03:04:08Z","event":"attempt-failed","run":"r1","action":"backup","phase":"dump","attempt":1,"error":"exit code 1\u001b[2J","waitSeconds":1.5}`,

@@ -64,7 +64,7 @@ func (t *terminal) text(l line) string {
 	switch engine.Kind(l.Event) {
 	case engine.RunStarted:
 		t.run = l.Time
-		return fmt.Sprintf("run %s started\n", l.Run)
+		return fmt.Sprintf("run %s started\n", l.Run) + insecureText(l.Insecure)
 	case runResumed:
 		t.run = l.Time
 		return fmt.Sprintf("run %s goes on from its journal\n", l.Run)
@@ -88,6 +88,14 @@ func (t *terminal) text(l line) string {
 	default:
 		return ""
 	}
+}
+
+func insecureText(actions []string) string {
+	var b strings.Builder
+	for _, a := range actions {
+		fmt.Fprintf(&b, "  %s  insecure: the profile turns the verification of the store's certificates off\n", a)
+	}
+	return b.String()
 }
 
 func actionText(l line) string {
