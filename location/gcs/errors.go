@@ -179,7 +179,7 @@ func (h *httpClient) plain(err error) string {
 		err = u.Err
 	}
 	for {
-		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // each layer is looked at
+		u, ok := err.(interface{ Unwrap() error })
 		if !ok || u.Unwrap() == nil {
 			break
 		}

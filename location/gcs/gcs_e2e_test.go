@@ -134,7 +134,9 @@ func TestLostAnswer(t *testing.T) {
 	loc := place(t)
 	p := testserver.NewProxy(t, loc.Endpoint)
 	loc.Endpoint = p.URL
-	p.Unanswered = func(r *http.Request) bool { return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/upload/") }
+	p.Unanswered = func(r *http.Request) bool {
+		return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/upload/")
+	}
 	b := driverOf(t, loc)
 	p.CutAnswers.Store(1)
 	require.NoError(t, b.Upload(t.Context(), "a", strings.NewReader("mine"), &blob.WriterOptions{ContentType: "text/plain", IfNotExist: true}))
