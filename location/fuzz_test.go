@@ -62,7 +62,7 @@ func requireSound(t *testing.T, loc *location.Location) {
 }
 
 func FuzzParseProfile(f *testing.F) {
-	for _, seed := range append(seeds(f, "bad-[!u]*.txtar"), keyPairProfile, secretProfile, "{}", `{"Location":{"type":"file","bucket":"/x"}}`, `{"location":{"Type":"kopia"}}`) {
+	for _, seed := range append(append(seeds(f, "bad-[!u]*.txtar"), seeds(f, "good.txtar")...), keyPairProfile, secretProfile, "{}", `{"Location":{"type":"file","bucket":"/x"}}`, `{"location":{"Type":"kopia"}}`) {
 		f.Add([]byte(strings.ReplaceAll(seed, "stringData", "data")))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
