@@ -2,19 +2,21 @@
 //
 // A Bucket works over any blob bucket of gocloud.dev. Beside every object it keeps a record of its size and SHA-256, under
 // the reserved name .davit within the bucket's prefix; a read compares. The package links no store: a host hands in an
-// Opener for each type of location it wants, such as that of location/file.
+// Opener for each type of location it wants, such as that of location/file; location/all has them all. Check tries whether a location can hold
+// backups.
 //
-// Memory is bounded: a read or write needs at most 4 MiB plus what the store's driver needs, whatever the object's size.
+// Memory is bounded, whatever the object's size: a read or write needs at most 4 MiB, plus what the store's driver and the codecs need. A read of an object of more
+// than 8 MiB from a driver that tells versions apart (S3, GCS, Azure) goes on in 4 ranges at once and needs 36 MiB.
 //
 // # Errors
 //
-// [ErrNotFound], [ErrCorrupt], [ErrUnverified], [ErrKey], [ErrProfile] and [ErrUnsupported] are matched with errors.Is; so are
-// the causes below them, such as fs.ErrPermission and syscall.ENOSPC. No error text holds a credential.
+// The errors of this package are matched with errors.Is; so are the causes below them, such as fs.ErrPermission and syscall.ENOSPC. No error text holds a
+// credential.
 //
 // # Concurrency
 //
-// A Bucket is safe for concurrent use. Two writers of one key at the same time are not: the last one to commit wins, and
-// the record may be the other's, so that reads fail with ErrCorrupt.
+// A Bucket is safe for concurrent use. Two writers that replace one key at the same time are not: the last one to commit wins, and
+// the record may be the other's, so that reads fail with ErrCorrupt. With WriteOptions.IfNotExist, one of them wins and is what is recorded.
 package location
 
 import (

@@ -47,7 +47,9 @@ func stores() map[string]func(t *testing.T) *location.Location {
 			s := testserver.Azurite(t)
 			return &location.Location{Type: location.TypeAzure, Bucket: s.Container(t), Endpoint: s.Endpoint, Credential: location.NewKeyPair(s.Account, s.Key)}
 		},
-		"folder": func(t *testing.T) *location.Location { return &location.Location{Type: location.TypeFile, Bucket: t.TempDir()} },
+		"folder": func(t *testing.T) *location.Location {
+			return &location.Location{Type: location.TypeFile, Bucket: t.TempDir()}
+		},
 	}
 }
 
