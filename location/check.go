@@ -300,7 +300,7 @@ func tryClock(ctx context.Context, b *Bucket) error {
 		return err
 	}
 	drift := info.ModTime.Sub(before)
-	if after := info.ModTime.Sub(time.Now()); drift < 0 && after < 0 {
+	if after := time.Until(info.ModTime); drift < 0 && after < 0 {
 		drift = after
 	}
 	if drift.Abs() > maxDrift {

@@ -1,7 +1,6 @@
 package location_test
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"testing"
@@ -51,5 +50,5 @@ func TestCheckOfAClosedLocation(t *testing.T) {
 	require.NoError(t, raw.Close())
 	_, err := location.Check(t.Context(), location.New(raw, nil))
 	require.Error(t, err)
-	require.False(t, errors.Is(err, location.ErrNotFound))
+	require.NotErrorIs(t, err, location.ErrNotFound)
 }

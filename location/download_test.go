@@ -230,7 +230,7 @@ func (d *batching) DeleteBatch(ctx context.Context, keys []string) (map[string]e
 	}
 	for _, key := range keys {
 		if err := d.B.Delete(ctx, key); err != nil {
-			return map[string]error{key: err}, nil
+			return map[string]error{key: err}, nil //nolint:nilerr // it is one key's
 		}
 	}
 	return nil, nil

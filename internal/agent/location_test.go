@@ -3,7 +3,6 @@ package agent_test
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -21,7 +20,7 @@ func TestList(t *testing.T) {
 	require.Equal(t, result{out: "db/1/a\ndb/1/b\ndb/10\nother\n"}, call(t, nil, nil, "location", "ls", "-p", p))
 	require.Equal(t, result{out: "db/1/a\ndb/1/b\n"}, call(t, nil, nil, "location", "ls", "-p", p, "-s", "/db/1"))
 	long := call(t, nil, nil, "location", "ls", "-p", p, "-s", "other", "--long")
-	require.Regexp(t, regexp.MustCompile(`^5\t20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\tother\n$`), long.out)
+	require.Regexp(t, `^5\t20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ\tother\n$`, long.out)
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "pre", "bad\x1b[31mname"), nil, 0o600))
 	require.NotContains(t, call(t, nil, nil, "location", "ls", "-p", p).out, "\x1b", "a name is not what a terminal acts on")
