@@ -3,10 +3,8 @@ package s3
 import (
 	"context"
 	"errors"
-	"net/url"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/gcerrors"
 )
 
@@ -45,7 +43,10 @@ func (a *assembly) add(part *lent) error {
 			a.lender.put(part)
 			return &failure{nil, gcerrors.FailedPrecondition, "write in the store: the object is larger than S3 allows: split it", errTooLarge}
 		}
-		s, err := a.b.begin(a.ctx, &object{key: a.b.temporaryKey(), id: newID(), metadata: map[string]string{}}, a.lender)
+		// Some stores take the checksum of a copy from its source: it must be that of all its bytes, not of its parts.
+		o := &object{key: a.b.temporaryKey(), id: newID(), metadata: map[string]string{}, sumType: types.ChecksumTypeFullObject}
+		o.metadata[identity] = o.id
+		s, err := a.b.begin(a.ctx, o, a.lender)
 		if err != nil {
 			a.lender.put(part)
 			return err
@@ -88,33 +89,6 @@ func (a *assembly) abort() error {
 		err = errors.Join(err, a.segment.abort())
 	}
 	return err
-}
-
-// copyIn adds an object of the store as the next part.
-func (m *multipart) copyIn(key string, size int64, from outcome) error {
-	number := int32(len(m.parts) + 1)
-	source := url.PathEscape(m.b.name + "/" + key)
-	if v := aws.ToString(from.version); v != "" && v != "null" {
-		source += "?versionId=" + url.QueryEscape(v)
-	}
-	out, err := m.b.s3.UploadPartCopy(m.ctx, &s3.UploadPartCopyInput{
-		Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &number, CopySource: &source, CopySourceIfMatch: some(from.etag),
-	})
-	if err != nil {
-		return m.b.explain(m.ctx, "copy a segment", err)
-	}
-	if out.CopyPartResult == nil || aws.ToString(out.CopyPartResult.ETag) == "" {
-		return incomplete("copy a segment", "ETag")
-	}
-	got, want := aws.ToString(out.CopyPartResult.ChecksumCRC32C), sum(from.crc)
-	if got != "" && got != want {
-		return wrongSum("copy a segment", want, got)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.parts = append(m.parts, part{etag: *out.CopyPartResult.ETag, crc: from.crc, size: size, confirmed: got != "" && from.confirmed})
-	m.size += size
-	return nil
 }
 
 var errTooLarge = errors.New("too many parts")

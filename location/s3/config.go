@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/davit-project/davit/location"
@@ -83,7 +85,7 @@ func sdkConfig(ctx context.Context, loc *location.Location, cred location.AWSCre
 	}
 	// The SDK may have added the certificates of AWS_CA_BUNDLE.
 	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
-		cfg.HTTPClient = newDoer(c.GetTransport())
+		cfg.HTTPClient = newDoer(c.GetTransport(), opts.limits.orDefault().idle)
 	}
 	switch {
 	case loc.Region != "":
@@ -187,6 +189,17 @@ func newRetryer(opts *Options) aws.Retryer {
 			o.MaxBackoff = opts.backoff
 		}
 		o.RateLimiter = ratelimit.None
-		o.Retryables = append(append([]retry.IsErrorRetryable{}, o.Retryables...), retry.RetryableErrorCode{Codes: passing})
+		o.Retryables = append(append([]retry.IsErrorRetryable{}, o.Retryables...), retry.RetryableErrorCode{Codes: passing}, garbled{})
 	})
+}
+
+// garbled has answers read again that end too early or make no sense.
+type garbled struct{}
+
+// IsErrorRetryable knows them by the SDK's type.
+func (garbled) IsErrorRetryable(err error) aws.Ternary {
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
 }

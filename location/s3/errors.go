@@ -155,6 +155,9 @@ func (c *client) explain(ctx context.Context, verb string, err error) error {
 	if m.advice != "" {
 		text += ": " + m.advice
 	}
+	if m.code == gcerrors.OK {
+		m.code = gcerrors.Unknown
+	}
 	return &failure{m.kind, m.code, text, err}
 }
 
@@ -183,11 +186,11 @@ func (c *client) diagnose(err error) (meaning, string) {
 
 // refined tells apart what has one code but several meanings; only the text does.
 func refined(m meaning, api smithy.APIError) meaning {
-	text := strings.ToLower(api.ErrorMessage())
+	text := strings.ReplaceAll(strings.ToLower(api.ErrorMessage()), " ", "")
 	switch {
-	case strings.Contains(text, "object lock configuration"):
+	case strings.Contains(text, "objectlockconfiguration"):
 		return noLock
-	case strings.Contains(text, "object protected by object lock"), strings.Contains(text, "worm protected"), strings.Contains(text, "object is locked"):
+	case strings.Contains(text, "protectedbyobjectlock"), strings.Contains(text, "wormprotected"), strings.Contains(text, "objectislocked"):
 		return locked
 	default:
 		return m

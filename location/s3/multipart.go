@@ -42,7 +42,7 @@ type multipart struct {
 	// cut means that the store may still be at work on a part.
 	cut bool
 	// doubtful is when an upload may have begun whose name was lost on its way here.
-	doubtful window
+	begun, doubtful window
 }
 
 // begin tells the store that an object will come in parts.
@@ -50,25 +50,25 @@ func (b *bucket) begin(ctx context.Context, o *object, l *lender) (*multipart, e
 	mode, until := o.lockMode()
 	from := time.Now()
 	out, err := b.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: &b.name, Key: &o.key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeComposite, Metadata: o.metadata,
+		Bucket: &b.name, Key: &o.key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: o.sumType, Metadata: o.metadata,
 		ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
 		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
 	})
-	doubtful := window{from: from, until: time.Now()}
+	begun := window{from: from, until: time.Now()}
 	if err != nil {
 		err = b.explain(ctx, "begin an upload", err)
 		if !final(err) {
-			b.forget(ctx, o.key, "", doubtful)
+			b.forget(ctx, o.key, "", begun)
 		}
 		return nil, err
 	}
 	if aws.ToString(out.UploadId) == "" {
 		return nil, incomplete("begin an upload", "upload")
 	}
-	m := &multipart{b: b, o: o, id: *out.UploadId, lender: l}
+	m := &multipart{b: b, o: o, id: *out.UploadId, lender: l, begun: begun}
 	if tries, ok := retry.GetAttemptResults(out.ResultMetadata); ok && len(tries.Results) > 1 {
-		m.doubtful = doubtful
+		m.doubtful = begun
 	}
 	m.ctx, m.fail = context.WithCancelCause(ctx)
 	return m, nil
@@ -92,6 +92,9 @@ func (m *multipart) add(p *lent) error {
 		defer m.mu.Unlock()
 		if err != nil {
 			m.cut = true
+			if errors.Is(err, location.ErrNotFound) { // the upload's name may have been damaged on its way here
+				m.doubtful = m.begun
+			}
 			m.fail(err)
 			return
 		}
@@ -154,6 +157,9 @@ func (m *multipart) commit() (outcome, error) {
 		}
 	}
 	want := composite(crcs)
+	if m.o.sumType == types.ChecksumTypeFullObject {
+		want = sum(crc)
+	}
 	out, err := m.b.s3.CompleteMultipartUpload(m.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, IfNoneMatch: m.o.conditional(),
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 
 	"github.com/davit-project/davit/location"
 )
@@ -99,6 +100,7 @@ func TestErrors(t *testing.T) {
 		if c.want != nil {
 			require.ErrorIs(t, err, c.want, c.code)
 		}
+		require.NotEqual(t, gcerrors.OK, gcerrors.Code(err), c.code)
 		require.Contains(t, err.Error(), c.advice)
 		require.NotContains(t, err.Error(), testSecret)
 		require.NotContains(t, err.Error(), testKey)

@@ -70,10 +70,10 @@ func (b *bucket) settle(ctx context.Context, o *object, crc uint32, want string,
 }
 
 // final tells whether the store has surely not stored the object. A refusal to replace is not final: it may be this write's own object that is there,
-// stored by a try whose answer was lost.
+// stored by a try whose answer was lost. Nor is a refused retention: versitygw stores the object before it refuses.
 func final(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, location.ErrNoBucket) || errors.Is(err, location.ErrCredential) || errors.Is(err, location.ErrClock) ||
-		errors.Is(err, location.ErrUnsupported) || errors.Is(err, location.ErrProfile)
+		errors.Is(err, location.ErrProfile)
 }
 
 // mine looks whether the object that is there was stored by this write.

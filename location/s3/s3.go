@@ -63,6 +63,8 @@ type limits struct {
 	segment int
 	// look is the shortest time after which an aborted upload is looked for again.
 	look time.Duration
+	// idle is how long a connection may carry nothing while a request is under way.
+	idle time.Duration
 }
 
 const (
@@ -91,6 +93,9 @@ func (l limits) orDefault() limits {
 	}
 	if l.look == 0 {
 		l.look = lookAfter
+	}
+	if l.idle == 0 {
+		l.idle = idle
 	}
 	return l
 }

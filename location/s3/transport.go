@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// idle is how long a connection may carry nothing in either direction while a request is under way.
+	// idle is the limit of the same name for usual requests.
 	idle = time.Minute
-	// slow is idle for requests on which the store works long before it answers: the joining and copying of large objects.
-	slow = 15 * time.Minute
+	// slower is how many times longer it is for requests on which the store works long before it answers: the joining and copying of large objects.
+	slower = 15
 	// dialTime bounds the making of a connection.
 	dialTime = 15 * time.Second
 )
@@ -22,13 +22,13 @@ const (
 // doer sends requests.
 type doer struct{ usual, patient *http.Client }
 
-func newDoer(base *http.Transport) *doer {
+func newDoer(base *http.Transport, idle time.Duration) *doer {
 	client := func(wait time.Duration) *http.Client {
 		t := base.Clone()
 		tune(t, wait)
 		return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	return &doer{client(idle), client(slow)}
+	return &doer{client(idle), client(idle * slower)}
 }
 
 // buildable is the transport in the only form in which the SDK adds certificates of its own surroundings to it.

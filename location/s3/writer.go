@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob/driver"
 
@@ -30,6 +31,7 @@ type object struct {
 	opts     driver.WriterOptions
 	content  string
 	lock     location.Retention
+	sumType  types.ChecksumType
 }
 
 // conditional is the header that refuses to replace.
@@ -67,7 +69,8 @@ func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, op
 			return nil, err
 		}
 	}
-	o := &object{key: escapeKey(key), id: newID(), metadata: escapeMetadata(opts.Metadata), opts: *opts, content: contentType}
+	o := &object{key: escapeKey(key), id: newID(), metadata: escapeMetadata(opts.Metadata), opts: *opts, content: contentType,
+		sumType: types.ChecksumTypeComposite}
 	o.metadata[identity] = o.id
 	if upload != nil {
 		o.lock = upload.Retention
@@ -193,8 +196,7 @@ func (w *writer) Close() error {
 	if err != nil {
 		return errors.Join(err, w.abandon())
 	}
-	w.confirm(done)
-	return nil
+	return w.finish(done)
 }
 
 // abandon removes what is there of the object.
@@ -225,10 +227,32 @@ type outcome struct {
 	etag string
 }
 
-func (w *writer) confirm(done outcome) {
+// finish makes sure that what was asked for beside the bytes has come about, and says what the store has confirmed.
+func (w *writer) finish(done outcome) error {
+	if !w.o.lock.IsZero() {
+		if err := w.b.held(w.ctx, w.o, done); err != nil {
+			return err
+		}
+	}
 	if w.upload != nil && done.confirmed {
 		w.upload.Confirm(done.crc)
 	}
+	return nil
+}
+
+// held looks whether the object is locked as it should be: there are stores that accept a retention and do nothing. Such an object is removed.
+func (b *bucket) held(ctx context.Context, o *object, done outcome) error {
+	uctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	head, err := b.s3.HeadObject(uctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &o.key, VersionId: versionOf(done)})
+	if err != nil {
+		return b.explain(uctx, "look up the retention", err)
+	}
+	if until := head.ObjectLockRetainUntilDate; until != nil && !until.Before(o.lock.Until.Truncate(time.Second)) {
+		return nil
+	}
+	text := "write in the store: it has taken the object but not its retention: " + noLock.advice
+	return errors.Join(&failure{noLock.kind, noLock.code, text, errAnswer}, b.remove(uctx, o.key, versionOf(done)))
 }
 
 // single commits a stream that fits into one request.
@@ -241,6 +265,5 @@ func (w *writer) single() error {
 	if err != nil {
 		return err
 	}
-	w.confirm(done)
-	return nil
+	return w.finish(done)
 }
