@@ -27,6 +27,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
 
@@ -41,10 +42,10 @@ var _ location.Opener = Open
 // loc.Endpoint is another address of the account than https://ACCOUNT.blob.core.windows.net or what the cloud has instead; that of an emulator ends with the
 // account. The identity of the surroundings is sent to addresses of Azure's alone: a profile could otherwise have it sent anywhere. Tokens go over https only.
 func Open(ctx context.Context, loc *location.Location) (*blob.Bucket, error) {
-	return open(ctx, loc, defaults)
+	return open(ctx, loc, defaults, retries)
 }
 
-func open(ctx context.Context, loc *location.Location, l limits) (*blob.Bucket, error) {
+func open(ctx context.Context, loc *location.Location, l limits, retry policy.RetryOptions) (*blob.Bucket, error) {
 	cred, err := loc.Azure()
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func open(ctx context.Context, loc *location.Location, l limits) (*blob.Bucket, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStore(loc, &cred, at)
+	s, err := newStore(loc, &cred, at, retry)
 	if err != nil {
 		return nil, err
 	}

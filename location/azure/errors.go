@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -51,6 +52,7 @@ var (
 	busy     = meaning{location.ErrUnavailable, gcerrors.ResourceExhausted, "it was tried several times: try again later"}
 	away     = meaning{location.ErrUnavailable, gcerrors.Unknown, "check the account, the endpoint, the network and the proxy; it was tried several times"}
 	denied   = meaning{fs.ErrPermission, gcerrors.PermissionDenied, ""}
+	stranger = meaning{location.ErrUnavailable, gcerrors.Unknown, "give the location the certificate of the server's authority (CABundle), or correct the endpoint"}
 	absent   = meaning{location.ErrNotFound, gcerrors.NotFound, ""}
 	noBucket = meaning{location.ErrNoBucket, gcerrors.FailedPrecondition, "create the container, or correct its name in the profile"}
 	exists   = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is there and was not to be replaced"}
@@ -137,6 +139,9 @@ func (s *store) diagnose(err error) (meaning, string) {
 		}
 		return m, answer(api)
 	}
+	if isStranger(err) {
+		return stranger, plain(err)
+	}
 	if isConnection(err) {
 		return away, plain(err)
 	}
@@ -220,6 +225,12 @@ func plain(err error) string {
 		}
 		err = u.Unwrap()
 	}
+}
+
+// isStranger tells whether the server has a certificate that is not trusted.
+func isStranger(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
 }
 
 // isConnection tells whether no answer came, or not all of it.

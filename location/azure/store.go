@@ -36,7 +36,7 @@ type store struct {
 	signature *atomic.Pointer[url.Values]
 }
 
-func newStore(loc *location.Location, cred *location.AzureCredential, at *url.URL) (*store, error) {
+func newStore(loc *location.Location, cred *location.AzureCredential, at *url.URL, retry policy.RetryOptions) (*store, error) {
 	base, err := loc.Transport()
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func newStore(loc *location.Location, cred *location.AzureCredential, at *url.UR
 	s.secrets.add(cred.Key, cred.ClientSecret)
 	d := &doer{client: &http.Client{Transport: base, CheckRedirect: refuse}, cred: cred, secrets: s.secrets}
 	s.signature = &d.last
-	opts := &container.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: d, Retry: retries}}
+	opts := &container.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: d, Retry: retry}}
 	switch {
 	case cred.Key != "":
 		s.container, err = withKey(at, cred, opts)
@@ -218,7 +218,7 @@ func noProxyAtHome(t *http.Transport) *http.Transport {
 // mayPass tells whether the SDK is to try again.
 func mayPass(resp *http.Response, err error) bool {
 	if err != nil {
-		return !errors.Is(err, context.Canceled)
+		return !errors.Is(err, context.Canceled) && !isStranger(err)
 	}
 	return resp.StatusCode == http.StatusRequestTimeout || resp.StatusCode == http.StatusTooManyRequests ||
 		resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented && resp.StatusCode != http.StatusHTTPVersionNotSupported

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 	"google.golang.org/api/iterator"
@@ -23,6 +24,7 @@ type bucket struct {
 	wrapblob.Bucket
 	http    *httpClient
 	objects *storage.BucketHandle
+	pauses  gax.Backoff
 	// there is set once it is known that the bucket exists.
 	there atomic.Bool
 }

@@ -2,6 +2,7 @@ package gcs
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,20 +12,16 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
-	"time"
 
 	"cloud.google.com/go/storage"
-	"github.com/googleapis/gax-go/v2"
 	"gocloud.dev/gcerrors"
 	"google.golang.org/api/googleapi"
 
 	"github.com/davit-project/davit/location"
 )
 
+// attempts of a request.
 const attempts = 8
-
-// pauses grow between tries.
-var pauses = gax.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2}
 
 // failure is an error of the store with its meaning. Its text is made here, and it wraps nothing of the SDK, whose texts repeat the addresses of uploads.
 type failure struct {
@@ -54,6 +51,7 @@ var (
 	busy     = meaning{location.ErrUnavailable, gcerrors.ResourceExhausted, "it was tried several times: try again later"}
 	away     = meaning{location.ErrUnavailable, gcerrors.Unknown, "check the endpoint, the network and the proxy; it was tried several times"}
 	denied   = meaning{fs.ErrPermission, gcerrors.PermissionDenied, ""}
+	stranger = meaning{location.ErrUnavailable, gcerrors.Unknown, "give the location the certificate of the server's authority (CABundle), or correct the endpoint"}
 	absent   = meaning{location.ErrNotFound, gcerrors.NotFound, ""}
 	noBucket = meaning{location.ErrNoBucket, gcerrors.FailedPrecondition, "create the bucket, or correct its name in the profile"}
 	exists   = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is there and was not to be replaced"}
@@ -121,6 +119,8 @@ func (h *httpClient) diagnose(err error) (meaning, string) {
 		return ofAnswer(api), h.answer(api)
 	case errors.Is(err, storage.ErrObjectNotExist):
 		return absent, "it has none of that name"
+	case isStranger(err):
+		return stranger, h.plain(err)
 	case isConnection(err):
 		return away, h.plain(err)
 	default:
@@ -191,6 +191,12 @@ func (h *httpClient) plain(err error) string {
 	return h.hide(cut(err.Error()))
 }
 
+// isStranger tells whether the server has a certificate that is not trusted.
+func isStranger(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
 // isConnection tells whether no answer came, or not all of it.
 func isConnection(err error) bool {
 	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
@@ -210,7 +216,7 @@ func isConnection(err error) bool {
 
 // mayPass tells whether to try again.
 func mayPass(err error) bool {
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || isStranger(err) {
 		return false
 	}
 	if t, ok := errors.AsType[*tokenError](err); ok {

@@ -24,8 +24,10 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/gcsblob"
 	"google.golang.org/api/option"
@@ -42,6 +44,13 @@ var _ location.Opener = Open
 // addresses of Google's alone: a profile could otherwise have the identity of this process sent anywhere. Elsewhere, without a key file, requests are not
 // authenticated. Over http, a key file is refused, as its tokens could be read on the way.
 func Open(ctx context.Context, loc *location.Location) (*blob.Bucket, error) {
+	return open(ctx, loc, usual)
+}
+
+// usual pauses between tries.
+var usual = gax.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2}
+
+func open(ctx context.Context, loc *location.Location, pauses gax.Backoff) (*blob.Bucket, error) {
 	if err := checkBucket(loc.Bucket); err != nil {
 		return nil, err
 	}
@@ -62,7 +71,7 @@ func Open(ctx context.Context, loc *location.Location) (*blob.Bucket, error) {
 	if err != nil {
 		return nil, h.explain(ctx, "open", err)
 	}
-	return blob.NewBucket(&bucket{Bucket: wrapblob.Bucket{B: under}, http: h, objects: client.Bucket(loc.Bucket)}), nil
+	return blob.NewBucket(&bucket{Bucket: wrapblob.Bucket{B: under}, http: h, objects: client.Bucket(loc.Bucket), pauses: pauses}), nil
 }
 
 const googles = "https://storage.googleapis.com"

@@ -88,7 +88,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		}
 	}
 	n, err := w.inner.Write(p)
-	return n, w.b.http.explain(w.ctx, "write", err)
+	return n, w.b.ofObject(w.ctx, "write", err)
 }
 
 // begin opens the upload and sends what there is.
@@ -96,7 +96,7 @@ func (w *writer) begin(chunk int) error {
 	w.opts.BeforeWrite = func(as func(any) bool) error {
 		var handle **storage.ObjectHandle
 		if as(&handle) {
-			*handle = (*handle).Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithBackoff(pauses), storage.WithErrorFunc(w.again))
+			*handle = (*handle).Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithBackoff(w.b.pauses), storage.WithErrorFunc(w.again))
 		}
 		if !as(&w.object) {
 			return &failure{nil, gcerrors.Internal, "write in the store: the SDK shows no writer"}
@@ -116,7 +116,7 @@ func (w *writer) begin(chunk int) error {
 	w.inner = inner
 	_, err = inner.Write(w.head)
 	w.head = nil
-	return w.b.http.explain(w.ctx, "write", err)
+	return w.b.ofObject(w.ctx, "write", err)
 }
 
 // again bounds the tries of one chunk; the SDK bounds some of them by the context alone.
