@@ -6,6 +6,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +31,9 @@ import (
 	"github.com/davit-project/davit/function/kube"
 	"github.com/davit-project/davit/internal/testcluster"
 	"github.com/davit-project/davit/internal/testcluster/image"
+	"github.com/davit-project/davit/internal/testserver"
+	"github.com/davit-project/davit/location"
+	"github.com/davit-project/davit/location/s3"
 	"github.com/davit-project/davit/template"
 	"github.com/davit-project/davit/template/kubedata"
 )
@@ -48,8 +54,99 @@ func databaseImages(t *testing.T, c *testcluster.Client, specs ...func(davit str
 	}
 }
 
-// TestMariaBlueprintOfKanister runs Kanister's blueprint for MariaDB, byte for byte as it was published: backup, loss, restore, delete.
+// TestMariaBlueprintOfKanister runs Kanister's blueprint for MariaDB, byte for byte as it was published, with a folder as its location: backup, loss, restore,
+// delete.
 func TestMariaBlueprintOfKanister(t *testing.T) {
+	c := testcluster.Open(t)
+	folder := c.Volume(t)
+	story(t, c, &depot{
+		spec: map[string]any{"location": map[string]any{"type": "file", "bucket": "/backups"}},
+		podOverride: map[string]any{
+			"containers": []any{map[string]any{"name": "container", "volumeMounts": []any{map[string]any{"name": "backups", "mountPath": "/backups"}}}},
+			"volumes":    []any{map[string]any{"name": "backups", "hostPath": map[string]any{"path": folder}}},
+		},
+		keys: func() []string {
+			entries, err := filepath.Glob(filepath.Join(folder, "maria-backups", "*", "*", "*", "*"))
+			require.NoError(t, err)
+			for i, e := range entries {
+				entries[i] = strings.TrimPrefix(e, folder+"/")
+			}
+			return entries
+		},
+	})
+}
+
+// TestMariaBlueprintOfKanisterOnS3 is the same with a bucket of a real S3 server, and nothing mounted: what is called kando in the image does it all.
+func TestMariaBlueprintOfKanisterOnS3(t *testing.T) {
+	c := testcluster.Open(t)
+	s := testserver.MinIO(t)
+	loc := &location.Location{Type: location.TypeS3, Bucket: s.Bucket(t), Endpoint: s.Endpoint, Region: s.Region, Prefix: "site", Credential: location.NewKeyPair(s.AccessKey, s.SecretKey)}
+	p := &depot{
+		spec: map[string]any{
+			"location": map[string]any{"type": "s3Compliant", "bucket": loc.Bucket, "prefix": "site", "region": s.Region, "endpoint": forward(t, s.Endpoint)},
+			"credential": map[string]any{"type": "keyPair", "keyPair": map[string]any{
+				"idField": "id", "secretField": "key", "secret": map[string]any{"name": "s3"},
+			}},
+		},
+		secret: map[string]string{"id": s.AccessKey, "key": s.SecretKey},
+		keys: func() (keys []string) {
+			b, err := location.Open(t.Context(), loc, map[string]location.Opener{location.TypeS3: s3.Open}, nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, b.Close()) }()
+			for o, err := range b.List(t.Context(), "") {
+				require.NoError(t, err)
+				keys = append(keys, o.Key)
+			}
+			return keys
+		},
+	}
+	story(t, c, p)
+}
+
+// forward lets pods reach a server that listens on this machine's own address only, and returns its address for them.
+func forward(t *testing.T, endpoint string) string {
+	t.Helper()
+	server := strings.TrimPrefix(endpoint, "http://")
+	route, err := net.Dial("udp", "10.244.0.2:9") //nolint:noctx // sends nothing: it only tells this side's address on the network of pods
+	require.NoError(t, err)
+	node := route.LocalAddr().(*net.UDPAddr).IP.String()
+	require.NoError(t, route.Close())
+	l, err := net.Listen("tcp", net.JoinHostPort(node, "0")) //nolint:noctx // closed below
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go func() {
+				defer func() { _ = client.Close() }()
+				to, err := net.Dial("tcp", server) //nolint:noctx // on this machine
+				if err != nil {
+					return
+				}
+				defer func() { _ = to.Close() }()
+				go func() { _, _ = io.Copy(to, client); _ = to.(*net.TCPConn).CloseWrite() }()
+				_, _ = io.Copy(client, to)
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+// depot is a location, as a cluster has it.
+type depot struct {
+	// spec is that of the profile, secret what its credential refers to.
+	spec        map[string]any
+	secret      map[string]string
+	podOverride map[string]any
+	// keys lists what is there.
+	keys func() []string
+}
+
+func story(t *testing.T, c *testcluster.Client, where *depot) {
+	t.Helper()
 	data, err := os.ReadFile(mariaBlueprint)
 	require.NoError(t, err, "the collection of blueprints must stand beside the checkout")
 	f := blueprint.Parse("maria.yaml", data)
@@ -57,9 +154,8 @@ func TestMariaBlueprintOfKanister(t *testing.T) {
 	bp := f.Blueprints[0]
 	taskImage := bp.Actions["backup"].Phases[0].Args["image"].(string)
 
-	c := testcluster.Open(t)
 	databaseImages(t, c, image.MariaDB, func(davit string) image.Spec { return image.MySQLTools(taskImage, davit) })
-	m := newMaria(t, c)
+	m := newMaria(t, c, where)
 	m.sql(`CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY, note VARCHAR(200), raw BLOB) CHARSET utf8mb4;`)
 	var rows strings.Builder
 	for i := range 500 {
@@ -73,34 +169,32 @@ func TestMariaBlueprintOfKanister(t *testing.T) {
 	require.NoError(t, err)
 	path := artifacts["mariaCloudDump"].KeyValue["s3path"]
 	require.True(t, strings.HasPrefix(path, "/maria-backups/"+m.namespace+"/maria/"), path)
-	stored := filepath.Join(m.folder, path)
-	require.FileExists(t, stored)
+	require.Equal(t, []string{strings.Trim(path, "/")}, where.keys())
 
 	m.sql("DROP DATABASE shop;")
 	m.run(bp, "restore", "StatefulSet", artifacts)
 	require.Equal(t, before, m.sql("SELECT id, note, HEX(raw) FROM shop.orders ORDER BY id;"))
 
 	m.run(bp, "delete", "Namespace", artifacts)
-	require.NoFileExists(t, stored)
+	require.Empty(t, where.keys())
 }
 
-// maria is a database on the cluster, and a folder of the node that is the location.
+// maria is a database on the cluster, and a location.
 type maria struct {
 	t         *testing.T
 	client    *testcluster.Client
 	cluster   *kubecluster.Cluster
 	namespace string
-	folder    string
+	where     *depot
 	runs      int
 }
 
-func newMaria(t *testing.T, c *testcluster.Client) *maria {
+func newMaria(t *testing.T, c *testcluster.Client, where *depot) *maria {
 	clients, err := kubecluster.ForConfig(c.Config)
 	require.NoError(t, err)
 	k, err := kubecluster.New(clients, &kubecluster.Options{Policy: kubecluster.Policy{Level: kubecluster.LevelPrivileged}})
 	require.NoError(t, err)
-	m := &maria{t: t, client: c, cluster: k, namespace: c.Namespace(t, nil)}
-	m.folder = c.Volume(t)
+	m := &maria{t: t, client: c, cluster: k, namespace: c.Namespace(t, nil), where: where}
 
 	ctx := t.Context()
 	_, err = c.CoreV1().Secrets(m.namespace).Create(ctx, &corev1.Secret{
@@ -130,11 +224,14 @@ func newMaria(t *testing.T, c *testcluster.Client) *maria {
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	profiles := profileKind(t, c)
-	_, err = profiles.Namespace(m.namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "cr.kanister.io/v1alpha1", "kind": "Profile", "metadata": map[string]any{"name": "backups"},
-		"location": map[string]any{"type": "file", "bucket": "/backups"},
-	}}, metav1.CreateOptions{})
+	_, err = c.CoreV1().Secrets(m.namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s3"}, StringData: where.secret}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	profile := maps.Clone(where.spec)
+	profile["apiVersion"], profile["kind"], profile["metadata"] = "cr.kanister.io/v1alpha1", "Profile", map[string]any{"name": "backups"}
+	if where.secret != nil {
+		require.NoError(t, unstructured.SetNestedField(profile, m.namespace, "credential", "keyPair", "secret", "namespace"))
+	}
+	_, err = profileKind(t, c).Namespace(m.namespace).Create(ctx, &unstructured.Unstructured{Object: profile}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { _, err := m.try("SELECT 1;"); return err == nil }, 2*time.Minute, time.Second, "the database")
 	return m
@@ -183,7 +280,7 @@ func (m *maria) sql(statements string) string {
 	return out
 }
 
-// run runs an action; the location is mounted by the run, the blueprint knows nothing of it.
+// run runs an action; a location that is a folder is mounted by the run, the blueprint knows nothing of it.
 func (m *maria) run(bp *blueprint.Blueprint, action, kind string, artifacts map[string]template.Artifact) *engine.Result {
 	m.t.Helper()
 	k := m.cluster
@@ -198,11 +295,8 @@ func (m *maria) run(bp *blueprint.Blueprint, action, kind string, artifacts map[
 		ID: fmt.Sprintf("maria-%s-%d", m.namespace, m.runs), Blueprints: []*blueprint.Blueprint{bp},
 		Actions: []blueprint.ActionSpec{{
 			Name: action, Blueprint: bp.Name, Object: subject, Artifacts: artifacts,
-			Profile: &template.ObjectReference{Namespace: m.namespace, Name: "backups"},
-			PodOverride: map[string]any{
-				"containers": []any{map[string]any{"name": "container", "volumeMounts": []any{map[string]any{"name": "backups", "mountPath": "/backups"}}}},
-				"volumes":    []any{map[string]any{"name": "backups", "hostPath": map[string]any{"path": m.folder}}},
-			},
+			Profile:     &template.ObjectReference{Namespace: m.namespace, Name: "backups"},
+			PodOverride: m.where.podOverride,
 		}},
 	}, &engine.MemoryJournal{})
 	require.NoError(m.t, err)
