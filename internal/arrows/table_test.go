@@ -25,12 +25,13 @@ var table = map[string][]string{
 
 	"location/file":         {"location"},
 	"location/s3":           {"location", "internal/wrapblob"},
-	"location/gcs":          {"location", "internal/wrapblob"},
-	"location/azure":        {"location", "internal/wrapblob"},
+	"location/gcs":          {"location", "internal/wrapblob", "internal/idle"},
+	"location/azure":        {"location", "internal/wrapblob", "internal/idle"},
 	"location/codec":        {"location"},
 	"location/all":          {"location", "location/*"},
 	"location/locationtest": {"location", "internal/wrapblob"},
 	"internal/wrapblob":     {},
+	"internal/idle":         {},
 	"location/repository":   {"location"},
 
 	"snapshot/snapshottest": {"snapshot"},

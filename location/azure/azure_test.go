@@ -88,7 +88,7 @@ func TestErrorsHaveMeanings(t *testing.T) {
 		{403, "AuthenticationFailed", false, location.ErrCredential, gcerrors.PermissionDenied, 1},
 		{403, "AuthenticationFailed", true, location.ErrClock, gcerrors.PermissionDenied, 1},
 		{403, "AuthorizationPermissionMismatch", false, fs.ErrPermission, gcerrors.PermissionDenied, 1},
-		{404, "ContainerNotFound", false, location.ErrNoBucket, gcerrors.FailedPrecondition, 1},
+		{404, "ContainerNotFound", false, location.ErrNoBucket, gcerrors.Unknown, 1},
 		{404, "BlobNotFound", false, location.ErrNotFound, gcerrors.NotFound, 1},
 		{409, "BlobAlreadyExists", false, location.ErrExists, gcerrors.FailedPrecondition, 1},
 		{409, "BlobImmutableDueToPolicy", false, location.ErrExists, gcerrors.FailedPrecondition, 1},

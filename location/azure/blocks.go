@@ -140,7 +140,7 @@ func (b *blocks) take() ([]byte, error) {
 // send lets the block go up in the background, and its buffers come back.
 func (b *blocks) send() error {
 	if b.count == b.limits.most {
-		return &failure{nil, gcerrors.FailedPrecondition, fmt.Sprintf("write in the store: the object is larger than the %d blocks it can have: split it", b.limits.most)}
+		return &failure{nil, gcerrors.InvalidArgument, fmt.Sprintf("write in the store: the object is larger than the %d blocks it can have: split it", b.limits.most)}
 	}
 	group, id := b.group, b.id(b.count)
 	b.group = nil

@@ -54,15 +54,15 @@ var (
 	denied   = meaning{fs.ErrPermission, gcerrors.PermissionDenied, ""}
 	stranger = meaning{location.ErrUnavailable, gcerrors.Unknown, "give the location the certificate of the server's authority (CABundle), or correct the endpoint"}
 	absent   = meaning{location.ErrNotFound, gcerrors.NotFound, ""}
-	noBucket = meaning{location.ErrNoBucket, gcerrors.FailedPrecondition, "create the container, or correct its name in the profile"}
+	noBucket = meaning{location.ErrNoBucket, gcerrors.Unknown, "create the container, or correct its name in the profile"}
 	exists   = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is there and was not to be replaced"}
 	locked   = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is locked: it can be deleted or replaced when its lease, hold or retention ends"}
 	unknown  = meaning{location.ErrCredential, gcerrors.PermissionDenied, "check the account and its key, signature or service principal in the profile"}
 	expired  = meaning{location.ErrCredential, gcerrors.PermissionDenied, "the shared access signature has expired: get a new one"}
 	clock    = meaning{location.ErrClock, gcerrors.PermissionDenied, "set this machine's clock"}
-	replaced = meaning{nil, gcerrors.FailedPrecondition, "another write of the object was committed meanwhile: try again"}
-	archived = meaning{nil, gcerrors.FailedPrecondition, "the object is in the archive: rehydrate it first"}
-	mixed    = meaning{nil, gcerrors.FailedPrecondition,
+	replaced = meaning{nil, gcerrors.Unknown, "another write of the object was committed meanwhile: try again"}
+	archived = meaning{nil, gcerrors.InvalidArgument, "the object is in the archive: rehydrate it first"}
+	mixed    = meaning{nil, gcerrors.InvalidArgument,
 		"another program has left blocks of the object behind, or it is no block blob: use another path, or wait a week until Azure discards them"}
 	damaged = meaning{location.ErrCorrupt, gcerrors.Unknown, "what was sent has arrived damaged: try again"}
 )
@@ -90,7 +90,7 @@ var byStatus = map[int]meaning{
 	http.StatusUnauthorized:       unknown,
 	http.StatusForbidden:          denied,
 	http.StatusNotFound:           absent,
-	http.StatusConflict:           {nil, gcerrors.FailedPrecondition, ""},
+	http.StatusConflict:           {nil, gcerrors.Unknown, ""},
 	http.StatusPreconditionFailed: exists,
 	http.StatusRequestTimeout:     busy,
 	http.StatusTooManyRequests:    busy,

@@ -18,11 +18,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
+	"github.com/davit-project/davit/internal/idle"
 	"github.com/davit-project/davit/location"
 )
 
 // retries with pauses between 0.5 and 10 seconds.
 var retries = policy.RetryOptions{MaxRetries: 7, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 10 * time.Second, ShouldRetry: mayPass}
+
+// silence is how long a connection may carry nothing while a request is under way.
+const silence = time.Minute
 
 // maxSAS is far above any real signature.
 const maxSAS = 16 << 10
@@ -41,6 +45,7 @@ func newStore(loc *location.Location, cred *location.AzureCredential, at *url.UR
 	if err != nil {
 		return nil, err
 	}
+	idle.Watch(base, silence)
 	s := &store{base: base, secrets: &secrets{}}
 	s.secrets.add(cred.Key, cred.ClientSecret)
 	d := &doer{client: &http.Client{Transport: base, CheckRedirect: refuse}, cred: cred, secrets: s.secrets}

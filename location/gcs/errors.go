@@ -53,7 +53,7 @@ var (
 	denied   = meaning{fs.ErrPermission, gcerrors.PermissionDenied, ""}
 	stranger = meaning{location.ErrUnavailable, gcerrors.Unknown, "give the location the certificate of the server's authority (CABundle), or correct the endpoint"}
 	absent   = meaning{location.ErrNotFound, gcerrors.NotFound, ""}
-	noBucket = meaning{location.ErrNoBucket, gcerrors.FailedPrecondition, "create the bucket, or correct its name in the profile"}
+	noBucket = meaning{location.ErrNoBucket, gcerrors.Unknown, "create the bucket, or correct its name in the profile"}
 	exists   = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is there and was not to be replaced"}
 	locked   = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is locked: it can be deleted or replaced when its retention ends"}
 	unknown  = meaning{location.ErrCredential, gcerrors.PermissionDenied, "check the key file of the profile; it may have been revoked"}
@@ -64,7 +64,7 @@ var byStatus = map[int]meaning{
 	http.StatusUnauthorized:       unknown,
 	http.StatusForbidden:          denied,
 	http.StatusNotFound:           absent,
-	http.StatusConflict:           {nil, gcerrors.FailedPrecondition, "another write of the object is under way"},
+	http.StatusConflict:           {nil, gcerrors.Unknown, "another write of the object is under way"},
 	http.StatusPreconditionFailed: exists,
 	http.StatusRequestTimeout:     busy,
 	http.StatusTooManyRequests:    busy,

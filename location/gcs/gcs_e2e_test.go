@@ -146,6 +146,18 @@ func TestLostAnswer(t *testing.T) {
 	a, err := b.Attributes(t.Context(), "a")
 	require.NoError(t, err)
 	require.Empty(t, a.Metadata, "the identity of the write shows")
+
+	p.Unanswered = func(r *http.Request) bool { // the last chunk
+		size := r.Header.Get("Content-Range")
+		return size != "" && !strings.HasSuffix(size, "/*")
+	}
+	p.CutAnswers.Store(1)
+	require.NoError(t, b.Upload(t.Context(), "large", random(20<<20), &blob.WriterOptions{ContentType: "text/plain", IfNotExist: true}))
+	require.EqualValues(t, 2, p.Cuts.Load())
+	r, err := b.NewReader(t.Context(), "large", nil)
+	require.NoError(t, err)
+	require.Equal(t, hash(t, random(20<<20)), hash(t, r))
+	require.NoError(t, r.Close())
 }
 
 func TestCutConnections(t *testing.T) {

@@ -81,7 +81,7 @@ func TestErrorsHaveMeanings(t *testing.T) {
 		{401, "authError", location.ErrCredential, gcerrors.PermissionDenied, 1},
 		{403, "forbidden", fs.ErrPermission, gcerrors.PermissionDenied, 1},
 		{403, "retentionPolicyNotMet", location.ErrExists, gcerrors.FailedPrecondition, 1},
-		{404, "notFound", location.ErrNoBucket, gcerrors.FailedPrecondition, 1},
+		{404, "notFound", location.ErrNoBucket, gcerrors.Unknown, 1},
 		{412, "conditionNotMet", location.ErrExists, gcerrors.FailedPrecondition, 1},
 		{429, "rateLimitExceeded", location.ErrUnavailable, gcerrors.ResourceExhausted, gcs.Attempts},
 		{503, "backendError", location.ErrUnavailable, gcerrors.ResourceExhausted, gcs.Attempts},

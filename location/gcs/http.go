@@ -9,13 +9,18 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"cloud.google.com/go/storage"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 
+	"github.com/davit-project/davit/internal/idle"
 	"github.com/davit-project/davit/location"
 )
+
+// silence is how long a connection may carry nothing while a request is under way.
+const silence = time.Minute
 
 // httpClient sends requests with a credential, and knows what of it must not show.
 type httpClient struct {
@@ -33,6 +38,7 @@ func newHTTP(ctx context.Context, loc *location.Location, at *url.URL) (*httpCli
 	if err != nil {
 		return nil, err
 	}
+	idle.Watch(base, silence)
 	h := &httpClient{base: base, client: &http.Client{Transport: base, CheckRedirect: refuse}}
 	if len(cred.JSON) == 0 && !ofGoogle(at) {
 		return h, nil

@@ -27,8 +27,7 @@ const (
 	// chunkSize is that of a resumable upload and of its buffer; what is not larger than small is one request.
 	chunkSize = 16 << 20
 	small     = 256 << 10
-	// chunkTime bounds the sending of one chunk, chunkTries all tries of one.
-	chunkTime  = 2 * time.Minute
+	// chunkTries is how long one chunk is tried again.
 	chunkTries = 5 * time.Minute
 	// undoTime bounds the clean-up after a failed write.
 	undoTime = 30 * time.Second
@@ -101,7 +100,7 @@ func (w *writer) begin(chunk int) error {
 		if !as(&w.object) {
 			return &failure{nil, gcerrors.Internal, "write in the store: the SDK shows no writer"}
 		}
-		w.object.ChunkSize, w.object.ChunkTransferTimeout, w.object.ChunkRetryDeadline = chunk, chunkTime, chunkTries
+		w.object.ChunkSize, w.object.ChunkRetryDeadline = chunk, chunkTries
 		w.object.ProgressFunc = func(int64) { w.tries.Store(0) }
 		if chunk == small {
 			w.object.CRC32C, w.object.SendCRC32C = w.crc, true
