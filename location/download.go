@@ -42,20 +42,20 @@ type download struct {
 
 // download begins to read. If rec is not nil, an object whose size cannot match it is refused unread.
 func (b *Bucket) download(ctx context.Context, full string, rec *record) (*download, error) {
-	ctx, stop := context.WithCancel(ctx)
+	reading, stop := context.WithCancel(ctx)
 	d := &download{b: b, full: full, ranged: rec != nil && rec.Size > rangeSize, stop: stop}
 	length := int64(-1)
 	if d.ranged {
 		length = rangeSize
 	}
-	if err := d.open(ctx, length); err != nil {
+	if err := d.open(reading, length); err != nil {
 		stop()
 		return nil, b.absentOr(ctx, "read object", full, err)
 	}
 	if d.ranged && (d.etag == "" || d.size <= rangeSize) {
 		_ = d.first.Close()
 		d.ranged = false
-		if err := d.open(ctx, -1); err != nil {
+		if err := d.open(reading, -1); err != nil {
 			stop()
 			return nil, b.absentOr(ctx, "read object", full, err)
 		}

@@ -121,4 +121,7 @@ func (b *Bucket) right(verb string) string {
 	}
 }
 
-func isAbsent(err error) bool { return gcerrors.Code(err) == gcerrors.NotFound }
+// isAbsent tells whether the object is not there. Where the bucket is not, nobody can tell.
+func isAbsent(err error) bool {
+	return gcerrors.Code(err) == gcerrors.NotFound && !errors.Is(err, ErrNoBucket)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -186,4 +187,22 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	s.chunks--
 	time.Sleep(s.each) // in the bubble's clock
 	return len(p), nil
+}
+
+// A bucket that is not there is said to be that, and not an object that is not there.
+func TestNoBucket(t *testing.T) {
+	empty := memblob.OpenBucket(nil)
+	_, absent := empty.Attributes(t.Context(), "k")
+	none := fmt.Errorf("%w: create it: %w", location.ErrNoBucket, absent) // as drivers have it
+	raw := locationtest.Faulty(empty, locationtest.Faults{Before: func(context.Context, locationtest.Op, string) error { return none }})
+	b := location.New(raw, nil)
+	_, rerr := b.Read(t.Context(), "k", io.Discard, nil)
+	_, serr := b.Stat(t.Context(), "k")
+	_, werr := b.Write(t.Context(), "k", strings.NewReader("x"), nil)
+	_, derr := b.Delete(t.Context(), "k")
+	for _, err := range []error{rerr, serr, werr, derr} {
+		require.ErrorIs(t, err, location.ErrNoBucket)
+		require.NotErrorIs(t, err, location.ErrNotFound)
+		require.NotErrorIs(t, err, context.Canceled)
+	}
 }

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -218,6 +220,58 @@ func TestLocationDeleteOnEveryStore(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, 1120, out["deleted"])
 			require.Equal(t, []string{"backups/prod/.davit/sum/a/10.json", "backups/prod/a/10"}, p.keys())
+		})
+	}
+}
+
+// What is wrong with a location is said in the words of the package, whatever is tried, and without the credential.
+func TestErrorsOnEveryStore(t *testing.T) {
+	for name, start := range stores() {
+		if name == "folder" { // it has neither bucket nor credential; its own errors are tested with it
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			good := start(t)
+			type fault struct {
+				loc  location.Location
+				want error
+			}
+			absent := *good
+			absent.Bucket = "there-is-no-such-bucket"
+			faults := map[string]fault{"no such bucket": {absent, location.ErrNoBucket}}
+			id, secret, _ := good.Credential.KeyPair()
+			if id != "" {
+				wrong := *good
+				wrong.Credential = location.NewKeyPair(id, strings.Repeat("QUJD", 22))
+				faults["wrong secret"] = fault{wrong, location.ErrCredential}
+			}
+			for fault, tc := range faults {
+				b, err := location.Open(t.Context(), &tc.loc, all.Openers(), nil)
+				require.NoError(t, err, "opening makes no request")
+				_, werr := b.Write(t.Context(), "k", strings.NewReader("x"), nil)
+				_, rerr := b.Read(t.Context(), "k", &bytes.Buffer{}, nil)
+				_, serr := b.Stat(t.Context(), "k")
+				_, derr := b.Delete(t.Context(), "k")
+				_, cerr := location.Check(t.Context(), b)
+				var lerr error
+				for _, err := range b.List(t.Context(), "") {
+					lerr = err
+				}
+				for what, err := range map[string]error{"write": werr, "read": rerr, "look up": serr, "delete": derr, "check": cerr, "list": lerr} {
+					if name == "azurite" && errors.Is(err, fs.ErrPermission) {
+						continue // to some requests it answers AuthorizationFailure where Azure says AuthenticationFailed
+					}
+					require.ErrorIs(t, err, tc.want, "%s: %s", fault, what)
+					require.NotErrorIs(t, err, location.ErrNotFound, "%s: %s", fault, what)
+					require.NotContains(t, err.Error(), "QUJDQUJD", "%s: %s", fault, what)
+					if secret != "" {
+						require.NotContains(t, err.Error(), secret, "%s: %s", fault, what)
+					}
+				}
+				t.Log(fault, "\n", werr, "\n", rerr, "\n", serr, "\n", derr, "\n", lerr)
+				require.NoError(t, b.Close())
+			}
 		})
 	}
 }
