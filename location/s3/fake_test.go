@@ -49,10 +49,9 @@ type fake struct {
 }
 
 type stored struct {
-	data   []byte
-	meta   http.Header
-	sum    string
-	expect string
+	data []byte
+	meta http.Header
+	sum  string
 }
 
 type upload struct {

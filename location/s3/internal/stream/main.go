@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -25,6 +26,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, "stream:", err)
 		os.Exit(1)
 	}
+	fmt.Fprintln(os.Stderr, "peak", peak(), "KiB")
+}
+
+// peak is the most memory that this process had. What the system says of it afterwards counts the process that started it, too.
+func peak() string {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return "unknown"
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	fields := strings.Fields(after)
+	if len(fields) == 0 {
+		return "unknown"
+	}
+	return fields[0]
 }
 
 // run takes the way from the arguments, and the place from the environment; the keys are where the SDK looks for them.
