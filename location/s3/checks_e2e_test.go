@@ -5,6 +5,7 @@ package s3
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -81,4 +82,23 @@ func TestRoundTripsAreConfirmed(t *testing.T) {
 		}
 		requireClean(t, s, name, "x")
 	})
+}
+
+// TestCertificates needs the authority of the store to be known.
+func TestCertificates(t *testing.T) {
+	s := testserver.VersityGWTLS(t)
+	loc := at(s, s.Bucket(t))
+	begin := time.Now()
+	_, err := write(t.Context(), open(t, loc, nil), "key", stream(1, 9<<20), nil)
+	require.ErrorIs(t, err, location.ErrUnavailable)
+	require.ErrorContains(t, err, "CA bundle")
+	require.Less(t, time.Since(begin), 5*time.Second, "it is not tried again")
+	loc.CABundle = s.CA
+	b := open(t, loc, nil)
+	up, err := write(t.Context(), b, "key", stream(1, 9<<20), nil)
+	require.NoError(t, err)
+	got, err := b.ReadAll(t.Context(), "key")
+	require.NoError(t, err)
+	require.Equal(t, confirmedOf(got), *up)
+	require.True(t, bytes.Equal(content(t, 1, 9<<20), got))
 }

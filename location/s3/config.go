@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -189,7 +190,7 @@ func newRetryer(opts *Options) aws.Retryer {
 			o.MaxBackoff = opts.backoff
 		}
 		o.RateLimiter = ratelimit.None
-		o.Retryables = append(append([]retry.IsErrorRetryable{}, o.Retryables...), retry.RetryableErrorCode{Codes: passing}, garbled{})
+		o.Retryables = append(append([]retry.IsErrorRetryable{untrusted{}}, o.Retryables...), retry.RetryableErrorCode{Codes: passing}, garbled{})
 	})
 }
 
@@ -200,6 +201,17 @@ type garbled struct{}
 func (garbled) IsErrorRetryable(err error) aws.Ternary {
 	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
 		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// untrusted has nothing tried again that fails for the store's certificate.
+type untrusted struct{}
+
+// IsErrorRetryable knows it by its type.
+func (untrusted) IsErrorRetryable(err error) aws.Ternary {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
 }

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -165,6 +166,9 @@ func (c *client) explain(ctx context.Context, verb string, err error) error {
 func (c *client) diagnose(err error) (meaning, string) {
 	if p, ok := errors.AsType[*providerError](err); ok {
 		return c.noCredential(p)
+	}
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return meaning{location.ErrUnavailable, gcerrors.Unknown, "give the location the certificates of the store's authority (CA bundle)"}, cert.Error()
 	}
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	resp, isResp := errors.AsType[*awshttp.ResponseError](err)

@@ -31,8 +31,9 @@ const (
 	wrong
 	// flip damages what came in, and keeps it so.
 	flip
-	// denied is a right that is missing.
+	// denied is a right that is missing; sumless is a store that refuses requests with checksums.
 	denied
+	sumless
 )
 
 // fake is a store of one bucket in memory, with faults.
@@ -46,6 +47,8 @@ type fake struct {
 	uploads map[string]*upload
 	calls   []string
 	begun   int
+	// plain has parts without checksums.
+	plain bool
 }
 
 type stored struct {
@@ -130,6 +133,17 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case busy503:
 		fail(rec, http.StatusServiceUnavailable, "SlowDown")
+	case sumless:
+		if r.Header.Get("X-Amz-Checksum-Crc32c") != "" || r.Header.Get("X-Amz-Checksum-Algorithm") != "" {
+			fail(rec, http.StatusBadRequest, "InvalidArgument")
+			break
+		}
+		f.mu.Lock()
+		f.plain = true
+		f.serve(rec, r, op, body)
+		f.mu.Unlock()
+		rec.Header().Del("X-Amz-Checksum-Crc32c")
+		rec.Body = bytes.NewBuffer(dropSum(rec.Body.Bytes()))
 	case denied:
 		fail(rec, http.StatusForbidden, "AccessDenied")
 	case errorIn200:
@@ -199,7 +213,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request, op string, body []b
 		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 	case "part":
 		s := stored{data: body, sum: sum(crc32.Checksum(body, castagnoli))}
-		if r.Header.Get("X-Amz-Checksum-Crc32c") != s.sum || r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" {
+		if !f.plain && (r.Header.Get("X-Amz-Checksum-Crc32c") != s.sum || r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD") {
 			fail(w, http.StatusBadRequest, "BadDigest")
 			return
 		}

@@ -216,3 +216,15 @@ func TestAbortIsRepeated(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrPermission)
 	f.requireEmpty(t)
 }
+
+// TestStoreWithoutChecksums refuses what has one; the object is stored all the same, and the bucket above has to read it.
+func TestStoreWithoutChecksums(t *testing.T) {
+	for size, n := range sizes {
+		f := newFake(t)
+		f.fault = func(string, int) fault { return sumless }
+		up, err := write(t.Context(), open(t, f.at(), quick()), "key", stream(1, n), nil)
+		require.NoError(t, err, size)
+		require.Equal(t, location.Upload{}, *up, size)
+		f.requireStored(t, content(t, 1, n))
+	}
+}

@@ -43,18 +43,20 @@ type multipart struct {
 	cut bool
 	// doubtful is when an upload may have begun whose name was lost on its way here.
 	begun, doubtful window
+	// sums tells whether parts have checksums.
+	sums bool
 }
 
 // begin tells the store that an object will come in parts.
 func (b *bucket) begin(ctx context.Context, o *object, l *lender) (*multipart, error) {
-	mode, until := o.lockMode()
 	from := time.Now()
-	out, err := b.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: &b.name, Key: &o.key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: o.sumType, Metadata: o.metadata,
-		ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
-		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
-		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
-	})
+	out, err := b.beginOnce(ctx, o, types.ChecksumAlgorithmCrc32c)
+	sums := true
+	if refusesSums(err) {
+		if plain, perr := b.beginOnce(ctx, o, ""); perr == nil {
+			out, err, sums = plain, nil, false
+		}
+	}
 	begun := window{from: from, until: time.Now()}
 	if err != nil {
 		err = b.explain(ctx, "begin an upload", err)
@@ -66,12 +68,34 @@ func (b *bucket) begin(ctx context.Context, o *object, l *lender) (*multipart, e
 	if aws.ToString(out.UploadId) == "" {
 		return nil, incomplete("begin an upload", "upload")
 	}
-	m := &multipart{b: b, o: o, id: *out.UploadId, lender: l, begun: begun}
+	m := &multipart{b: b, o: o, id: *out.UploadId, lender: l, begun: begun, sums: sums}
 	if tries, ok := retry.GetAttemptResults(out.ResultMetadata); ok && len(tries.Results) > 1 {
 		m.doubtful = begun
 	}
 	m.ctx, m.fail = context.WithCancelCause(ctx)
 	return m, nil
+}
+
+// beginOnce asks for the upload; with no algorithm, one without checksums.
+func (b *bucket) beginOnce(ctx context.Context, o *object, algorithm types.ChecksumAlgorithm) (*s3.CreateMultipartUploadOutput, error) {
+	mode, until := o.lockMode()
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &b.name, Key: &o.key, Metadata: o.metadata, ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
+		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
+		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
+	}
+	if algorithm != "" {
+		in.ChecksumAlgorithm, in.ChecksumType = algorithm, o.sumType
+	}
+	return b.s3.CreateMultipartUpload(ctx, in)
+}
+
+// sumOf is the checksum to send, nil where the store takes none.
+func (m *multipart) sumOf(crc uint32) *string {
+	if !m.sums {
+		return nil
+	}
+	return aws.String(sum(crc))
 }
 
 // add uploads the part in the background and gives its buffer back then. It returns the error of a part that has failed meanwhile.
@@ -87,7 +111,7 @@ func (m *multipart) add(p *lent) error {
 	m.mu.Unlock()
 	m.all.Go(func() {
 		defer m.lender.put(p)
-		etag, confirmed, err := m.upload(number, p.bytes(), sum(p.crc))
+		etag, confirmed, err := m.upload(number, p.bytes(), m.sumOf(p.crc))
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if err != nil {
@@ -107,25 +131,25 @@ func (m *multipart) add(p *lent) error {
 // sumTries is how often a part is sent whose checksum comes back wrong: more likely than the part, its answer was damaged.
 const sumTries = 3
 
-func (m *multipart) upload(number int, data []byte, want string) (etag string, confirmed bool, err error) {
+func (m *multipart) upload(number int, data []byte, want *string) (etag string, confirmed bool, err error) {
 	n := int32(number)
 	for range sumTries {
 		var out *s3.UploadPartOutput
 		out, err = m.b.s3.UploadPart(context.WithValue(m.ctx, wholeBody{}, data), &s3.UploadPartInput{
 			Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &n, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-			ChecksumCRC32C: &want,
-		}, unsigned)
+			ChecksumCRC32C: want,
+		}, signing(want)...)
 		if err != nil {
 			return "", false, m.b.explain(m.ctx, "upload a part", err)
 		}
 		got := aws.ToString(out.ChecksumCRC32C)
 		switch {
-		case got != "" && got != want:
-			err = wrongSum("upload a part", want, got)
+		case want != nil && got != "" && got != *want:
+			err = wrongSum("upload a part", *want, got)
 		case aws.ToString(out.ETag) == "":
 			err = incomplete("upload a part", "ETag")
 		default:
-			return *out.ETag, got == want, nil
+			return *out.ETag, want != nil && got == *want, nil
 		}
 	}
 	return "", false, err

@@ -12,6 +12,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/davit-project/davit/location"
 )
@@ -24,13 +25,12 @@ func unsigned(o *s3.Options) {
 // put stores an object with one request.
 func (b *bucket) put(ctx context.Context, o *object, data []byte, crc uint32) (outcome, error) {
 	want := sum(crc)
-	mode, until := o.lockMode()
-	out, err := b.s3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &b.name, Key: &o.key, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-		ChecksumCRC32C: &want, IfNoneMatch: o.conditional(), Metadata: o.metadata, ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
-		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
-		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
-	}, unsigned)
+	out, err := b.putOnce(ctx, o, data, &want)
+	if refusesSums(err) {
+		if plain, perr := b.putOnce(ctx, o, data, nil); perr == nil {
+			out, err = plain, nil
+		}
+	}
 	echo := ""
 	if err == nil {
 		echo = aws.ToString(out.ChecksumCRC32C)
@@ -42,6 +42,40 @@ func (b *bucket) put(ctx context.Context, o *object, data []byte, crc uint32) (o
 		err = wrongSum("write", want, echo)
 	}
 	return b.settle(ctx, o, crc, want, err)
+}
+
+// putOnce sends the object; without a checksum, as the SDK does it by itself.
+func (b *bucket) putOnce(ctx context.Context, o *object, data []byte, want *string) (*s3.PutObjectOutput, error) {
+	mode, until := o.lockMode()
+	in := &s3.PutObjectInput{
+		Bucket: &b.name, Key: &o.key, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+		ChecksumCRC32C: want, IfNoneMatch: o.conditional(), Metadata: o.metadata, ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
+		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
+		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
+	}
+	return b.s3.PutObject(ctx, in, signing(want)...)
+}
+
+// signing leaves the body out of the signature if it has a checksum.
+func signing(sum *string) []func(*s3.Options) {
+	if sum == nil {
+		return nil
+	}
+	return []func(*s3.Options){unsigned}
+}
+
+// refusesSums tells whether a store may have refused a request because it knows no checksums. Most such stores ignore them.
+func refusesSums(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "NotImplemented", "InvalidArgument", "InvalidRequest", "UnsupportedArgument":
+		return refined(meaning{}, api).kind == nil
+	default:
+		return false
+	}
 }
 
 // settle finds out what became of an object whose commit gave err: the answer may have been lost on its way, or damaged. An object that

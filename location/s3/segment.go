@@ -83,8 +83,9 @@ func (m *multipart) carryOnce(number int32, key string, size int64, from outcome
 	}
 	defer func() { _ = in.Body.Close() }()
 	want := sum(from.crc)
+	sent := m.sumOf(from.crc)
 	out, err := m.b.s3.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &number, Body: in.Body, ContentLength: &size, ChecksumCRC32C: &want,
+		Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &number, Body: in.Body, ContentLength: &size, ChecksumCRC32C: sent,
 	}, unsigned)
 	if err != nil {
 		return part{}, m.b.explain(ctx, "upload a segment", err)
