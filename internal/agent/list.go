@@ -59,7 +59,7 @@ func checkCommand(p *place) *cobra.Command {
 		Short: "Tries whether the location can hold backups, and which right is missing if not",
 		Long: "Tries whether the location can hold backups: whether objects can be listed, written, read, replaced, created only if they are absent,\n" +
 			"stored in parts, and deleted, whether what was written is seen at once, and whether the clocks agree. It works below davit-check/ of the\n" +
-			"path, and removes what it has written. It moves about 50 MiB.",
+			"path, and removes what it has written. It moves about 100 MiB.",
 		Args: exactly(0, "the path is a flag"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withLocation(cmd.Context(), graceful(true), p.path, func(ctx context.Context, loc *location.Location, b *location.Bucket) error {
