@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -201,53 +203,110 @@ func TestSignatureStaysSecret(t *testing.T) {
 	}
 }
 
-// A service principal, by way of a proxy whose certificate the location names: a token is fetched and sent, and is in no error.
-func TestServicePrincipal(t *testing.T) {
-	const token, secret = "token-" + canary, "secret-" + canary
-	tokenStatus := http.StatusOK
+const government = "account.blob.core.usgovcloudapi.net"
+
+// cloud is Azure's government cloud behind a proxy, in which nobody may anything. Who asks for a token gets what grant answers.
+func cloud(t *testing.T, grant func(w http.ResponseWriter, form url.Values)) *location.Location {
+	const login = "https://login.microsoftonline.us/tenant"
 	proxy, ca := testserver.Cloud(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Host == "account.blob.core.usgovcloudapi.net" && r.Header.Get("Authorization") == "":
-			w.Header().Set("WWW-Authenticate", "Bearer authorization_uri=https://login.microsoftonline.us/tenant/oauth2/authorize resource_id=https://storage.azure.com")
+		case r.Host == government && r.Header.Get("Authorization") == "":
+			w.Header().Set("WWW-Authenticate", "Bearer authorization_uri="+login+"/oauth2/authorize resource_id=https://storage.azure.com")
 			refusal(w, 401, "NoAuthenticationInformation", "none")
-		case r.Host == "account.blob.core.usgovcloudapi.net":
+		case r.Host == government && r.Header.Get("Authorization") != "Bearer token-"+canary:
+			refusal(w, 401, "InvalidAuthenticationInfo", "unknown token")
+		case r.Host == government:
 			refusal(w, 403, "AuthorizationPermissionMismatch", "the holder of "+r.Header.Get("Authorization")+" may not")
 		case strings.HasSuffix(r.URL.Path, "/discovery/instance"):
-			fmt.Fprint(w, `{"tenant_discovery_endpoint":"https://login.microsoftonline.us/tenant/v2.0/.well-known/openid-configuration","api-version":"1.1","metadata":[]}`)
+			fmt.Fprintf(w, `{"tenant_discovery_endpoint":"%s/v2.0/.well-known/openid-configuration","api-version":"1.1","metadata":[]}`, login)
 		case strings.HasSuffix(r.URL.Path, "/openid-configuration"):
-			fmt.Fprint(w, `{"authorization_endpoint":"https://login.microsoftonline.us/tenant/authorize","token_endpoint":"https://login.microsoftonline.us/tenant/token",`+
-				`"issuer":"https://login.microsoftonline.us/tenant/v2.0"}`)
+			fmt.Fprintf(w, `{"authorization_endpoint":"%s/authorize","token_endpoint":"%[1]s/token","issuer":"%[1]s/v2.0"}`, login)
 		default:
 			_ = r.ParseForm()
-			if r.PostForm.Get("client_secret") != secret {
-				w.WriteHeader(http.StatusTeapot)
-				return
-			}
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(tokenStatus)
-			if tokenStatus != http.StatusOK {
-				fmt.Fprintf(w, `{"error":"invalid_client","error_description":"AADSTS7000215: not %s"}`, secret)
-				return
-			}
-			fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, token)
+			grant(w, r.PostForm)
 		}
-	}), "account.blob.core.usgovcloudapi.net", "login.microsoftonline.us", "login.microsoft.com", "login.microsoftonline.com")
-	try := func() error {
-		b, err := azure.OpenFast(t.Context(), &location.Location{Type: location.TypeAzure, Bucket: "bucket", Proxy: proxy, CABundle: ca,
-			Credential: location.NewAzure(location.AzureCredential{Account: "account", TenantID: "tenant", ClientID: "client", ClientSecret: secret,
-				Environment: "AzureUSGovernment"})})
-		require.NoError(t, err)
-		_, err = b.Attributes(t.Context(), "key")
-		require.Error(t, err)
-		require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
-		require.NoError(t, b.Close())
-		return err
-	}
-	require.ErrorIs(t, try(), fs.ErrPermission)
-	tokenStatus = http.StatusUnauthorized
-	err := try()
+	}), government, "login.microsoftonline.us", "login.microsoft.com", "login.microsoftonline.com")
+	return &location.Location{Type: location.TypeAzure, Bucket: "bucket", Proxy: proxy, CABundle: ca}
+}
+
+const granted = `{"access_token":"token-` + canary + `","token_type":"Bearer","expires_in":3600}`
+
+// refused opens the location of the government's cloud with the credential and returns the error of a first request, which holds no secret.
+func refused(t *testing.T, loc *location.Location, c location.AzureCredential) error {
+	c.Account, c.Environment = "account", "AzureUSGovernment"
+	loc.Credential = location.NewAzure(c)
+	b, err := azure.OpenFast(t.Context(), loc)
+	require.NoError(t, err)
+	_, err = b.Attributes(t.Context(), "key")
+	require.Error(t, err)
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
+	require.NoError(t, b.Close())
+	return err
+}
+
+// A service principal, by way of a proxy whose certificate the location names: a token is fetched and sent, and is in no error.
+func TestServicePrincipal(t *testing.T) {
+	const secret = "secret-" + canary
+	status := http.StatusOK
+	loc := cloud(t, func(w http.ResponseWriter, form url.Values) {
+		if form.Get("client_secret") != secret || form.Get("client_id") != "client" {
+			status = http.StatusTeapot
+		}
+		w.WriteHeader(status)
+		if status == http.StatusOK {
+			fmt.Fprint(w, granted)
+			return
+		}
+		fmt.Fprintf(w, `{"error":"invalid_client","error_description":"AADSTS7000215: not %s"}`, secret)
+	})
+	c := location.AzureCredential{TenantID: "tenant", ClientID: "client", ClientSecret: secret}
+	require.ErrorIs(t, refused(t, loc, c), fs.ErrPermission)
+	status = http.StatusUnauthorized
+	err := refused(t, loc, c)
 	require.ErrorIs(t, err, location.ErrCredential)
 	require.ErrorContains(t, err, "AADSTS7000215")
+}
+
+// The identity of a pod: its projected token is changed for one of Azure's. With and without the client's name.
+func TestWorkloadIdentity(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("projected-"+canary), 0o600))
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", file)
+	t.Setenv("AZURE_TENANT_ID", "tenant")
+	t.Setenv("AZURE_CLIENT_ID", "client")
+	t.Setenv("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")
+	for name, c := range map[string]location.AzureCredential{"default": {}, "named": {ClientID: "named"}} {
+		var client atomic.Value
+		loc := cloud(t, func(w http.ResponseWriter, form url.Values) {
+			if form.Get("client_assertion") != "projected-"+canary {
+				w.WriteHeader(http.StatusTeapot)
+			}
+			client.Store(form.Get("client_id"))
+			fmt.Fprint(w, granted)
+		})
+		require.ErrorIs(t, refused(t, loc, c), fs.ErrPermission, name)
+		require.Equal(t, map[string]string{"default": "client", "named": "named"}[name], client.Load())
+	}
+}
+
+// The identity of a machine: it is asked for without the proxy.
+func TestManagedIdentity(t *testing.T) {
+	status := http.StatusOK
+	instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("client_id") != "client" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"access_token":"token-%s","token_type":"Bearer","expires_on":"%d","resource":"https://storage.azure.com"}`, canary, time.Now().Add(time.Hour).Unix())
+	}))
+	defer instance.Close()
+	t.Setenv("IDENTITY_ENDPOINT", instance.URL)
+	t.Setenv("IDENTITY_HEADER", "header")
+	loc := cloud(t, func(w http.ResponseWriter, _ url.Values) { w.WriteHeader(http.StatusTeapot) })
+	require.ErrorIs(t, refused(t, loc, location.AzureCredential{ClientID: "client"}), fs.ErrPermission)
 }
 
 func TestAddresses(t *testing.T) {

@@ -62,7 +62,8 @@ func open(ctx context.Context, loc *location.Location, pauses gax.Backoff) (*blo
 	if err != nil {
 		return nil, err
 	}
-	client, err := storage.NewClient(ctx, option.WithHTTPClient(h.client), option.WithEndpoint(at.String()+"/storage/v1/"))
+	// Authenticated is h.client, where it is; else the SDK would look for a credential by itself.
+	client, err := storage.NewClient(ctx, option.WithHTTPClient(h.client), option.WithoutAuthentication(), option.WithEndpoint(at.String()+"/storage/v1/"))
 	if err != nil {
 		return nil, h.explain(ctx, "open", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -224,6 +226,53 @@ func TestServiceAccount(t *testing.T) {
 	require.ErrorIs(t, try(), location.ErrClock)
 	tokenStatus = http.StatusServiceUnavailable
 	require.ErrorIs(t, try(), location.ErrUnavailable)
+}
+
+// The identity of the surroundings: a key file that the environment names, and a machine's own, which is asked for without the proxy.
+func TestDefaultCredentials(t *testing.T) {
+	const token = "ya29." + canary
+	t.Setenv("HOME", t.TempDir())
+	proxy, ca := testserver.Cloud(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Host == "oauth2.googleapis.com" {
+			fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, token)
+			return
+		}
+		if r.Header.Get("Authorization") != "Bearer "+token {
+			refusal(w, 401, "authError", "no token")
+			return
+		}
+		refusal(w, 403, "forbidden", "the holder of "+r.Header.Get("Authorization")+" may not")
+	}), "storage.googleapis.com", "oauth2.googleapis.com", "storage-davit.p.googleapis.com")
+	instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Metadata-Flavor") != "Google" || !strings.HasSuffix(r.URL.Path, "/token") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Metadata-Flavor", "Google")
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, token)
+	}))
+	defer instance.Close()
+	file := filepath.Join(t.TempDir(), "key.json")
+	text, _ := keyFile(t)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	for name, env := range map[string][2]string{
+		"file":    {"GOOGLE_APPLICATION_CREDENTIALS", file},
+		"machine": {"GCE_METADATA_HOST", strings.TrimPrefix(instance.URL, "http://")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
+			t.Setenv(env[0], env[1])
+			for _, endpoint := range []string{"", "https://storage-davit.p.googleapis.com"} {
+				b, err := gcs.OpenFast(t.Context(), &location.Location{Type: location.TypeGCS, Bucket: "bucket", Proxy: proxy, CABundle: ca, Endpoint: endpoint})
+				require.NoError(t, err)
+				_, err = b.Attributes(t.Context(), "key")
+				require.ErrorIs(t, err, fs.ErrPermission)
+				require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
+				require.NoError(t, b.Close())
+			}
+		})
+	}
 }
 
 func TestOpenRefuses(t *testing.T) {
