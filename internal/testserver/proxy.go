@@ -25,6 +25,8 @@ type Proxy struct {
 	CutUploads, CutDownloads, CutAnswers atomic.Int32
 	// Cuts counts what was broken.
 	Cuts atomic.Int32
+	// Strip names headers that answers come without.
+	Strip []string
 	// See is called with each request; nil for none.
 	See func(*http.Request)
 	// Unanswered tells which requests CutAnswers means; nil for none.
@@ -63,6 +65,9 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 func (p *Proxy) answer(resp *http.Response) error {
 	if p.Unanswered != nil && p.Unanswered(resp.Request) && p.take(&p.CutAnswers) {
 		return errCut
+	}
+	for _, name := range p.Strip {
+		resp.Header.Del(name)
 	}
 	if to := resp.Header.Get("Location"); strings.HasPrefix(to, p.target.String()) {
 		u, err := url.Parse(p.URL)

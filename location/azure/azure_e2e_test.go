@@ -99,6 +99,15 @@ func TestConfirms(t *testing.T) {
 	_, err := b.Verify(t.Context(), "big")
 	require.NoError(t, err)
 	require.NotZero(t, reads.Load(), "the test does not see reads")
+
+	// What is not answered with checksums is not confirmed.
+	p.Strip = []string{"X-Ms-Content-Crc64", "Content-Md5"}
+	for _, size := range []int64{1, 40 << 20} {
+		reads.Store(0)
+		_, err := b.Write(t.Context(), "big", random(size), nil)
+		require.NoError(t, err)
+		require.NotZero(t, reads.Load(), size)
+	}
 }
 
 // Of conditional creates at the same time exactly one wins, below the bucket's own care.

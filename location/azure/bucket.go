@@ -38,7 +38,9 @@ func (b *bucket) As(i any) bool {
 // Close ends idle connections too.
 func (b *bucket) Close() error {
 	err := b.Bucket.Close()
-	b.store.base.CloseIdleConnections()
+	for _, t := range b.store.transports {
+		t.CloseIdleConnections()
+	}
 	return err
 }
 

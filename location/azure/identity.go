@@ -31,7 +31,9 @@ func (s *store) withIdentity(at *url.URL, cred *location.AzureCredential, opts *
 		return nil, fmt.Errorf("%w: the identity of the surroundings is not sent to another endpoint than Azure's: give a key, a shared access signature or a service principal",
 			location.ErrProfile)
 	}
-	d := &doer{client: &http.Client{Transport: noProxyAtHome(s.base), CheckRedirect: refuse}, secrets: s.secrets}
+	home := noProxyAtHome(s.transports[0])
+	s.transports = append(s.transports, home)
+	d := &doer{client: &http.Client{Transport: home, CheckRedirect: refuse}, secrets: s.secrets}
 	source, err := tokensOf(cred, azcore.ClientOptions{Cloud: clouds[cred.Environment], Transport: d, Retry: opts.Retry})
 	if err != nil {
 		return nil, fmt.Errorf("%w: there is no identity to use: give the profile a key, a shared access signature or a service principal: %s", location.ErrCredential,

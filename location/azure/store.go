@@ -34,8 +34,9 @@ const maxSAS = 16 << 10
 // store is a container and what must not show in its errors.
 type store struct {
 	container *container.Client
-	base      *http.Transport
-	secrets   *secrets
+	// transports are those whose connections end with the bucket.
+	transports []*http.Transport
+	secrets    *secrets
 	// signature is the last one sent; nil before and where there is none.
 	signature *atomic.Pointer[url.Values]
 }
@@ -46,7 +47,7 @@ func newStore(loc *location.Location, cred *location.AzureCredential, at *url.UR
 		return nil, err
 	}
 	idle.Watch(base, silence)
-	s := &store{base: base, secrets: &secrets{}}
+	s := &store{transports: []*http.Transport{base}, secrets: &secrets{}}
 	s.secrets.add(cred.Key, cred.ClientSecret)
 	d := &doer{client: &http.Client{Transport: base, CheckRedirect: refuse}, cred: cred, secrets: s.secrets}
 	s.signature = &d.last
