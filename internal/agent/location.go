@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ const (
 	sasFileEnv = "AZURE_SAS_TOKEN_FILE"
 	// profileFile is where a binding puts the profile if it does not say otherwise.
 	profileFile = "/var/run/secrets/davit/profile.json"
+	// gcPercent is by how much the heap may grow between two collections. Most of it are a stream's buffers, which cost a collection nothing, and pods pay for what they
+	// may use.
+	gcPercent = 20
 	// maxProfile is more than any Kubernetes object can hold.
 	maxProfile = 2 << 20
 )
@@ -74,6 +78,9 @@ func (p *place) withLocation(
 	opts := &location.Options{Prefix: prefix, ReadBack: p.readBack}
 	if opts.Codecs, err = p.coding.codecs(); err != nil {
 		return err
+	}
+	if p.Env("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
 	return untilSignal(ctx, grace, func(ctx context.Context) error {
 		b, err := location.Open(ctx, loc, p.Openers, opts)
