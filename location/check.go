@@ -118,8 +118,8 @@ func random(size int) []byte {
 	return p
 }
 
-func put(ctx context.Context, b *Bucket, key string, content []byte) error {
-	_, err := b.Write(ctx, key, bytes.NewReader(content), nil)
+func put(ctx context.Context, b *Bucket, content []byte) error {
+	_, err := b.Write(ctx, trialKey, bytes.NewReader(content), nil)
 	return err
 }
 
@@ -220,7 +220,7 @@ func tryDelete(ctx context.Context, b *Bucket) error {
 func tryOverwrite(ctx context.Context, b *Bucket) error {
 	for _, size := range []int{2 << 10, 3 << 10, 1 << 10, 0} {
 		content := random(size)
-		if err := put(ctx, b, trialKey, content); err != nil {
+		if err := put(ctx, b, content); err != nil {
 			return err
 		}
 		if err := has(ctx, b, trialKey, content); err != nil {
@@ -286,7 +286,7 @@ func orNone(err error) error {
 
 func tryMultipart(ctx context.Context, b *Bucket) error {
 	content := random(2*rangeSize + rangeSize/2 + 1)
-	if err := put(ctx, b, trialKey, content); err != nil {
+	if err := put(ctx, b, content); err != nil {
 		return err
 	}
 	return has(ctx, b, trialKey, content)
@@ -295,7 +295,7 @@ func tryMultipart(ctx context.Context, b *Bucket) error {
 func tryReadAfterWrite(ctx context.Context, b *Bucket) error {
 	for range 4 {
 		content := random(1 << 10)
-		if err := put(ctx, b, trialKey, content); err != nil {
+		if err := put(ctx, b, content); err != nil {
 			return err
 		}
 		if err := has(ctx, b, trialKey, content); err != nil {
@@ -326,7 +326,7 @@ const maxDrift = 3 * time.Minute
 
 func tryClock(ctx context.Context, b *Bucket) error {
 	before := time.Now()
-	if err := put(ctx, b, trialKey, []byte{1}); err != nil {
+	if err := put(ctx, b, []byte{1}); err != nil {
 		return err
 	}
 	info, err := b.Stat(ctx, trialKey)
