@@ -2,9 +2,11 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,6 +25,8 @@ type bucket struct {
 	name, prefix string
 	limits       limits
 	buffers      *buffers
+	// there tells that the bucket exists.
+	there atomic.Bool
 }
 
 var (
@@ -47,11 +51,34 @@ func (b *bucket) As(i any) bool {
 	}
 }
 
+// Close ends the connections. Nothing may be under way.
+func (b *bucket) Close() error {
+	err := b.Bucket.Close()
+	b.close()
+	return err
+}
+
+// absent finds out, once, whether it is the bucket that does not exist: a store answers to a look at an object alike.
+func (b *bucket) absent(ctx context.Context, verb string, err error) error {
+	if err = b.explain(ctx, verb, err); !errors.Is(err, location.ErrNotFound) || b.there.Load() {
+		return err
+	}
+	_, berr := b.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name})
+	if berr == nil {
+		b.there.Store(true)
+		return err
+	}
+	if _, gone := errors.AsType[*types.NotFound](berr); gone {
+		return b.explain(ctx, verb, refusal("NoSuchBucket", "the bucket is not found"))
+	}
+	return err // it is not known, and who may not ask is not told
+}
+
 // Attributes hides the identity of the write.
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
 	a, err := b.Bucket.Attributes(ctx, key)
 	if err != nil {
-		return nil, b.explain(ctx, "look up", err)
+		return nil, b.absent(ctx, "look up", err)
 	}
 	maps.DeleteFunc(a.Metadata, func(k, _ string) bool { return strings.EqualFold(k, identity) })
 	return a, nil
@@ -82,7 +109,7 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOpt
 
 // Delete deletes the object; in a bucket with versions, it hides it.
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	return b.explain(ctx, "delete", b.Bucket.Delete(ctx, key))
+	return b.absent(ctx, "delete", b.Bucket.Delete(ctx, key))
 }
 
 // MaxBatch is S3's own limit.

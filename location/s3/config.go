@@ -60,7 +60,11 @@ func newClient(ctx context.Context, loc *location.Location, opts *Options) (*cli
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	regions.client = made
-	return &client{s3: made, hide: hider(cred)}, nil
+	c := &client{s3: made, hide: hider(cred), close: func() {}}
+	if d, ok := cfg.HTTPClient.(*doer); ok {
+		c.close = d.close
+	}
+	return c, nil
 }
 
 // sdkConfig is what the SDK needs to know but the endpoint.

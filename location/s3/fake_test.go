@@ -290,6 +290,9 @@ func (f *fake) listUploads(w http.ResponseWriter) {
 
 func (f *fake) get(w http.ResponseWriter, r *http.Request, key string) {
 	s, there := f.objects[key]
+	if key == "" { // the bucket itself
+		return
+	}
 	if !there {
 		fail(w, http.StatusNotFound, "NoSuchKey")
 		return

@@ -52,19 +52,46 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestHostOfTheBucket looks where requests go.
+// TestHostOfTheBucket looks at a proxy where requests go, and that a location's proxy is used.
 func TestHostOfTheBucket(t *testing.T) {
-	var host, path string
+	var asked string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Method + " " + r.URL.String()
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	for want, virtual := range map[string]bool{"HEAD http://store.invalid/bucket/key": false, "HEAD http://bucket.store.invalid/key": true} {
+		loc := &location.Location{Type: location.TypeS3, Bucket: "bucket", Endpoint: "http://store.invalid", Region: "r", VirtualHost: virtual, Proxy: proxy.URL,
+			Credential: location.NewKeyPair(testKey, testSecret)}
+		_, err := open(t, loc, quick()).Attributes(t.Context(), "key")
+		require.ErrorIs(t, err, fs.ErrPermission)
+		require.Equal(t, want, asked)
+	}
+}
+
+// TestNoBucket has a bucket that does not exist look like one, not like an absent object.
+func TestNoBucket(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, path = r.Host, r.URL.Path
 		w.WriteHeader(http.StatusNotFound)
+		if r.Method != http.MethodHead {
+			fmt.Fprint(w, "<Error><Code>NoSuchBucket</Code></Error>")
+		}
 	}))
 	t.Cleanup(srv.Close)
-	port := srv.URL[strings.LastIndex(srv.URL, ":"):]
-	loc := &location.Location{Bucket: "bucket", Endpoint: "http://localhost" + port, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
-	_, err := open(t, loc, quick()).Attributes(t.Context(), "key")
-	require.Error(t, err)
-	require.Equal(t, []string{"localhost" + port, "/bucket/key"}, []string{host, path})
+	loc := &location.Location{Type: location.TypeS3, Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
+	b := open(t, loc, quick())
+	_, err := b.Attributes(t.Context(), "key")
+	require.ErrorIs(t, err, location.ErrNoBucket)
+	_, err = b.ReadAll(t.Context(), "key")
+	require.ErrorIs(t, err, location.ErrNoBucket)
+	require.ErrorIs(t, b.Delete(t.Context(), "key"), location.ErrNoBucket)
+	_, _, err = b.ListPage(t.Context(), blob.FirstPageToken, 10, nil)
+	require.ErrorIs(t, err, location.ErrNoBucket)
+
+	f := newFake(t)
+	_, err = open(t, f.at(), quick()).Attributes(t.Context(), "key")
+	require.ErrorIs(t, err, location.ErrNotFound)
+	require.NotErrorIs(t, err, location.ErrNoBucket)
 }
 
 // TestErrors gives each code of the store its meaning.

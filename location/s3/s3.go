@@ -5,7 +5,8 @@
 // object again. A stream smaller than one part is one request; one that outgrows 9,000 parts is gathered in temporary objects under the reserved
 // name .davit/parts, which are copied within the store and then deleted, so that neither memory nor parts run out before 5 TiB.
 //
-// A write that fails leaves neither object nor parts. Every object carries an identity of its write in its metadata (davit-write), by which a writer
+// A write that fails leaves neither object nor parts. A process that is killed amid one leaves its parts, which are seen nowhere but are paid for: give the
+// bucket a lifecycle rule that aborts incomplete uploads after some days, and one that deletes what is older below .davit/parts. Every object carries an identity of its write in its metadata (davit-write), by which a writer
 // whose answer was lost finds out whether the object is its own.
 //
 // Opening makes no request. The region is that of the location, else that of the surroundings, else us-east-1; a store that names another one is
@@ -154,4 +155,6 @@ func cut(s string) string {
 type client struct {
 	s3   *s3.Client
 	hide *strings.Replacer
+	// close ends its idle connections.
+	close func()
 }

@@ -31,10 +31,17 @@ func newDoer(base *http.Transport, idle time.Duration) *doer {
 	return &doer{client(idle), client(idle * slower)}
 }
 
+// close ends the connections that wait for requests.
+func (d *doer) close() {
+	d.usual.CloseIdleConnections()
+	d.patient.CloseIdleConnections()
+}
+
 // buildable is the transport in the only form in which the SDK adds certificates of its own surroundings to it.
 func buildable(t *http.Transport) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(to *http.Transport) {
 		to.Proxy, to.DialContext, to.TLSClientConfig = t.Proxy, t.DialContext, t.TLSClientConfig
+		to.ReadBufferSize, to.WriteBufferSize, to.DisableCompression = t.ReadBufferSize, t.WriteBufferSize, t.DisableCompression
 	})
 }
 
