@@ -133,9 +133,11 @@ const sumTries = 3
 
 func (m *multipart) upload(number int, data []byte, want *string) (etag string, confirmed bool, err error) {
 	n := int32(number)
+	sending, wait := send(m.ctx, data)
+	defer wait()
 	for range sumTries {
 		var out *s3.UploadPartOutput
-		out, err = m.b.s3.UploadPart(context.WithValue(m.ctx, wholeBody{}, data), &s3.UploadPartInput{
+		out, err = m.b.s3.UploadPart(sending, &s3.UploadPartInput{
 			Bucket: &m.b.name, Key: &m.o.key, UploadId: &m.id, PartNumber: &n, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
 			ChecksumCRC32C: want,
 		}, signing(want)...)

@@ -53,7 +53,9 @@ func (b *bucket) putOnce(ctx context.Context, o *object, data []byte, want *stri
 		ContentType: some(o.content), CacheControl: some(o.opts.CacheControl), ContentDisposition: some(o.opts.ContentDisposition),
 		ContentEncoding: some(o.opts.ContentEncoding), ContentLanguage: some(o.opts.ContentLanguage),
 	}
-	return b.s3.PutObject(ctx, in, signing(want)...)
+	sending, wait := send(ctx, data)
+	defer wait()
+	return b.s3.PutObject(sending, in, signing(want)...)
 }
 
 // signing leaves the body out of the signature if it has a checksum.

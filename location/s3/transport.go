@@ -47,8 +47,10 @@ func buildable(t *http.Transport) *awshttp.BuildableClient {
 
 // Do sends the request.
 func (d *doer) Do(req *http.Request) (*http.Response, error) {
-	if data, ok := req.Context().Value(wholeBody{}).([]byte); ok && req.ContentLength == int64(len(data)) && req.Body != nil {
-		req.Body = &direct{Closer: req.Body, rest: data}
+	if b, ok := req.Context().Value(bodyKey{}).(*body); ok && req.ContentLength == int64(len(b.data)) && req.Body != nil {
+		given := req.Body
+		req.Body = b.open(given.Close)
+		req.GetBody = func() (io.ReadCloser, error) { return b.open(func() error { return nil }), nil }
 	}
 	if req.Header.Get("X-Amz-Copy-Source") != "" || req.Method == http.MethodPost && req.URL.Query().Has("uploadId") {
 		return d.patient.Do(req)
@@ -99,48 +101,4 @@ func (w *watched) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return w.Conn.Write(p)
-}
-
-// wholeBody is the name in a context of all bytes that a request sends.
-type wholeBody struct{}
-
-// direct is a body in memory. Over plain HTTP it goes from there to the kernel without a copy on the way, in pieces that keep the watch awake.
-type direct struct {
-	io.Closer
-	rest []byte
-}
-
-// piece is how much is written at once.
-const piece = 256 << 10
-
-func (d *direct) Read(p []byte) (int, error) {
-	if len(d.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, d.rest)
-	d.rest = d.rest[n:]
-	return n, nil
-}
-
-// ReadFrom is what the HTTP transport calls for a body.
-func (w *watched) ReadFrom(r io.Reader) (int64, error) {
-	limited, ok := r.(*io.LimitedReader)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
-	}
-	body, ok := limited.R.(*direct)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
-	}
-	var total int64
-	for limited.N > 0 && len(body.rest) > 0 {
-		n, err := w.Write(body.rest[:min(int64(len(body.rest)), limited.N, piece)])
-		body.rest = body.rest[n:]
-		limited.N -= int64(n)
-		total += int64(n)
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
 }

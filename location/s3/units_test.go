@@ -3,8 +3,12 @@ package s3
 import (
 	"context"
 	"hash/crc32"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -86,4 +90,33 @@ func TestMetadataAndBatches(t *testing.T) {
 	var rights location.Permissions
 	require.True(t, b.As(&rights))
 	require.Equal(t, "s3:PutObject", rights.Write)
+}
+
+// TestBodyIsLeftAlone ends requests whose bodies are still being read; their memory must not be read afterwards, which the race detector sees.
+func TestBodyIsLeftAlone(t *testing.T) {
+	f := newFake(t)
+	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusServiceUnavailable) // before the body is read
+	}))
+	t.Cleanup(early.Close)
+	loc := f.at()
+	loc.Endpoint = early.URL
+	opts := &Options{limits: limits{part: 8 << 20, look: time.Millisecond}, backoff: time.Millisecond, Attempts: 3}
+	b := open(t, loc, opts)
+	for _, size := range []int64{4 << 20, 8 << 20} { // in memory of the stock
+		for range 5 {
+			_, err := write(t.Context(), b, "key", stream(1, size), nil)
+			require.ErrorIs(t, err, location.ErrUnavailable)
+		}
+	}
+	body := &body{data: make([]byte, 100)}
+	d := body.open(func() error { return nil })
+	_, err := d.Read(make([]byte, 10))
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+	require.NoError(t, d.Close())
+	body.users.Wait()
+	_, err = d.Read(make([]byte, 10))
+	require.ErrorIs(t, err, fs.ErrClosed)
 }
