@@ -47,3 +47,23 @@ func ExampleParseProfile() {
 	// s3Compliant location "backups", region "eu-central-1" <nil>
 	// keyPair [masked]
 }
+
+// A location is tried before it is trusted.
+func ExampleCheck() {
+	findings, err := location.Check(context.Background(), location.New(memblob.OpenBucket(nil), nil))
+	for _, f := range findings {
+		fmt.Println(f.Name, f.Err == nil)
+	}
+	fmt.Println(err)
+	// Output:
+	// list true
+	// put true
+	// get true
+	// delete true
+	// overwrite true
+	// conditional create true
+	// multipart true
+	// read after write true
+	// clock true
+	// <nil>
+}
