@@ -8,13 +8,13 @@ lint:     ## run the linters at their pinned version
 	go tool -modfile=internal/tools/go.mod golangci-lint run
 
 e2e:      ## run the long tests beside a Kubernetes that is started for them: needs root and Debian
-	go run ./internal/testcluster/cmd -- bash .ci/e2e
+	go run ./internal/testcluster/cmd -servers -- bash .ci/e2e
 
 cluster:  ## start a Kubernetes to play with; it says how to use it
 	go run ./internal/testcluster/cmd
 
 bench:    ## measure every promise about speed or memory, one line each; some beside a Kubernetes
-	go run ./internal/testcluster/cmd -- bash .ci/bench
+	go run ./internal/testcluster/cmd -peers -- bash .ci/bench
 
 generate: ## write docs/functions.md and docs/lint.md anew
 	go run ./internal/gendocs

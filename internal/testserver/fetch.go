@@ -31,8 +31,9 @@ var (
 	azurite   = tool{"azurite", "", "3.37.0"}
 )
 
-// Fetch builds and installs what is not in the cache yet, so that tests need no network. Several processes may do so at once.
-func Fetch(ctx context.Context) error {
+// Fetch builds and installs the servers that are not in the cache yet, so that tests need no network; with peers also the programs that benchmarks compare
+// with. Several processes may do so at once.
+func Fetch(ctx context.Context, peers bool) error {
 	dir, err := cacheDir()
 	if err != nil {
 		return err
@@ -41,8 +42,12 @@ func Fetch(ctx context.Context) error {
 	var npm error
 	var wait sync.WaitGroup
 	wait.Go(func() { _, npm = azurite.fetch(ctx, dir) })
-	errs := make([]error, 0, 5)
-	for _, t := range []tool{versitygw, minio, fakeGCS, rclone} {
+	tools := []tool{versitygw, minio, fakeGCS}
+	if peers {
+		tools = append(tools, rclone)
+	}
+	var errs []error
+	for _, t := range tools {
 		_, err := t.fetch(ctx, dir)
 		errs = append(errs, err)
 	}

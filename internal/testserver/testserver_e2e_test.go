@@ -64,13 +64,6 @@ func TestAzurite(t *testing.T) {
 	require.NotEqual(t, http.StatusOK, resp.StatusCode, "there is no public access")
 }
 
-func TestRclone(t *testing.T) {
-	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), Rclone(t), "version").CombinedOutput()
-	require.NoError(t, err)
-	require.Contains(t, string(out), rclone.version)
-}
-
 const orphanEnv = "DAVIT_TESTSERVER_ORPHAN"
 
 // A server ends with the test's process, however that ends.

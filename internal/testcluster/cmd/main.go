@@ -6,6 +6,9 @@
 //	testcluster                    stays until it is interrupted, and says how to use the cluster
 //	testcluster -- COMMAND ARGS    runs the command beside the cluster and ends with its exit code
 //
+// With -servers it first builds and installs the storage servers that long tests start, with -peers also the programs that benchmarks compare with: beside the
+// cluster there is no network to fetch them from.
+//
 // The command finds the cluster's folder in the environment variable DAVIT_TESTCLUSTER. Needs root, Go and Debian's apt. What is built or downloaded is kept in
 // the user's cache folder; all of it can be removed at any time.
 package main
@@ -13,6 +16,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,25 +52,34 @@ func run(ctx context.Context, args []string) (int, error) {
 	if len(args) > 0 && args[0] == roleCluster {
 		return runCluster(ctx, args[1], args[2:])
 	}
+	var want beside
+	flags := flag.NewFlagSet("testcluster", flag.ContinueOnError)
+	flags.BoolVar(&want.servers, "servers", false, "get the storage servers of tests")
+	flags.BoolVar(&want.peers, "peers", false, "get those and the programs that benchmarks compare with")
+	command := []string{}
 	if i := slices.Index(args, "--"); i >= 0 {
-		args = args[i+1:]
-	} else if len(args) > 0 {
-		return 2, fmt.Errorf("unknown argument %q: want nothing, or -- and a command", args[0])
+		args, command = args[:i], args[i+1:]
+	}
+	if err := flags.Parse(args); err != nil {
+		return 2, err
+	}
+	if flags.NArg() > 0 {
+		return 2, fmt.Errorf("unknown argument %q: want flags, and behind -- a command", flags.Arg(0))
 	}
 	if os.Geteuid() != 0 {
 		return 1, errors.New("needs root: it makes namespaces, mounts and cgroups")
 	}
-	return prepareAndEnter(ctx, args)
+	return prepareAndEnter(ctx, want, command)
 }
 
 // prepareAndEnter builds what is needed, where the network is still there, and goes on in a network namespace.
-func prepareAndEnter(ctx context.Context, command []string) (int, error) {
+func prepareAndEnter(ctx context.Context, want beside, command []string) (int, error) {
 	dir, err := os.MkdirTemp("", "davit-")
 	if err != nil {
 		return 1, err
 	}
 	defer removeAll(dir)
-	parts, err := prepare(ctx)
+	parts, err := prepare(ctx, want)
 	if err != nil {
 		return 1, err
 	}

@@ -51,13 +51,19 @@ func loadParts(dir string) (*parts, error) {
 	return p, json.Unmarshal(data, p)
 }
 
-// prepare builds and downloads what is not in the cache, for the cluster and for the servers that tests start beside it.
-func prepare(ctx context.Context) (*parts, error) {
+// beside is what is wanted beside the cluster.
+type beside struct{ servers, peers bool }
+
+// prepare builds and downloads what is not in the cache, for the cluster and for what is wanted beside it.
+func prepare(ctx context.Context, want beside) (*parts, error) {
+	if !want.servers && !want.peers {
+		return prepareCluster(ctx)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var servers error
 	var wait sync.WaitGroup
-	wait.Go(func() { servers = testserver.Fetch(ctx) })
+	wait.Go(func() { servers = testserver.Fetch(ctx, want.peers) })
 	p, err := prepareCluster(ctx)
 	if err != nil {
 		cancel() // the servers are of no use
