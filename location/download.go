@@ -18,6 +18,11 @@ const (
 	rangeSize    = 8 << 20
 	rangeReaders = 4
 
+	// A stream goes on in ranges when one connection gives less than slowRate bytes a second, looked at every slowWindow bytes: that is what most stores
+	// give one connection over a network. Faster than that, more connections only cost more.
+	slowRate   = 200_000_000
+	slowWindow = 16 << 20
+
 	// readTries is how often in a row a read may fail without having given a byte; the pauses between them double from firstPause to lastPause.
 	readTries  = 6
 	firstPause = 100 * time.Millisecond
@@ -32,10 +37,8 @@ type download struct {
 	modTime time.Time
 	etag    ETag
 	// rec is the record that it can match by its size; nil if there is none.
-	rec *record
-	// ranged tells that first reads only the first rangeSize bytes.
-	ranged bool
-	first  *blob.Reader
+	rec   *record
+	first *blob.Reader
 	// stop ends what reads first.
 	stop context.CancelFunc
 }
@@ -43,22 +46,10 @@ type download struct {
 // download begins to read. If rec is not nil, an object whose size cannot match it is refused unread.
 func (b *Bucket) download(ctx context.Context, full string, rec *record) (*download, error) {
 	reading, stop := context.WithCancel(ctx)
-	d := &download{b: b, full: full, ranged: rec != nil && rec.Size > rangeSize, stop: stop}
-	length := int64(-1)
-	if d.ranged {
-		length = rangeSize
-	}
-	if err := d.open(reading, length); err != nil {
+	d := &download{b: b, full: full, stop: stop}
+	if err := d.open(reading); err != nil {
 		stop()
 		return nil, b.absentOr(ctx, "read object", full, err)
-	}
-	if d.ranged && (d.etag == "" || d.size <= rangeSize) {
-		_ = d.first.Close()
-		d.ranged = false
-		if err := d.open(reading, -1); err != nil {
-			stop()
-			return nil, b.absentOr(ctx, "read object", full, err)
-		}
 	}
 	if rec != nil && !rec.hasSize(d.size) {
 		now, err := b.recordOf(ctx, full, func(r *record) bool { return r.hasSize(d.size) })
@@ -72,8 +63,8 @@ func (b *Bucket) download(ctx context.Context, full string, rec *record) (*downl
 	return d, nil
 }
 
-func (d *download) open(ctx context.Context, length int64) error {
-	r, err := d.b.blob.NewRangeReader(ctx, d.full, 0, length, nil)
+func (d *download) open(ctx context.Context) error {
+	r, err := d.b.blob.NewReader(ctx, d.full, nil)
 	if err != nil {
 		return err
 	}
@@ -113,37 +104,83 @@ func (d *download) at(ctx context.Context, offset, length int64) (*blob.Reader, 
 
 var errReplaced = errors.New("the object was replaced while it was read: read it again")
 
-// stream reads from the first byte to the last.
+// errSlow means that a stream should go on in ranges.
+var errSlow = errors.New("one connection gives too little")
+
+// stream reads from the first byte to the last, or until it is found to be slow.
 func (d *download) stream(ctx context.Context, w io.Writer, m *meter) error {
-	buf := d.b.buffers.Get().(*buffer)
-	defer d.b.buffers.Put(buf)
-	// One byte more than there should be shows that there is more.
-	return d.persist(ctx, 0, -1, func(r io.Reader) (n int64, err error) {
-		r = io.LimitReader(r, d.size+1-m.size)
-		for {
-			if err := context.Cause(ctx); err != nil {
-				return n, err
-			}
-			got, err := r.Read(buf[:])
-			if got > 0 {
-				n += int64(got)
-				if err := handOver(w, buf[:got], m); err != nil {
+	return d.persist(ctx, 0, -1, func(r io.Reader, end func()) (n int64, err error) {
+		// One byte more than there should be shows that there is more.
+		timed := &timer{r: io.LimitReader(r, d.size+1-m.size)}
+		src := d.b.newSource(timed)
+		defer func() { // a reader is not to be closed while it reads
+			d.b.stop(src)
+			end()
+			<-src.done
+		}()
+		for looked := int64(0); ; {
+			c := src.next(ctx)
+			if c.n > 0 {
+				n += int64(c.n)
+				if err := handOver(w, c.buf[:c.n], m); err != nil {
 					return n, err
 				}
 			}
-			if err == io.EOF { // a reader that wraps io.EOF reports a failure
-				return n, nil
+			if c.buf != nil {
+				src.recycle(c.buf)
 			}
-			if err != nil {
-				return n, err
+			switch {
+			case c.err == io.EOF: //nolint:errorlint // a reader that wraps io.EOF reports a failure
+				return n, context.Cause(ctx)
+			case c.err != nil:
+				return n, c.err
+			case n-looked >= slowWindow:
+				if d.slow(timed, m.size) {
+					return n, errSlow
+				}
+				looked = n
 			}
 		}
 	})
 }
 
+// slow tells whether the rest of the stream should come in ranges.
+func (d *download) slow(t *timer, read int64) bool {
+	bytes, took := t.lap()
+	return d.etag != "" && d.size-read > rangeSize && float64(bytes) < slowRate*took.Seconds()
+}
+
+// timer measures how long reads take.
+type timer struct {
+	r io.Reader
+
+	mu    sync.Mutex
+	bytes int64
+	took  time.Duration
+}
+
+func (t *timer) Read(p []byte) (int, error) {
+	began := time.Now()
+	n, err := t.r.Read(p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.took += time.Since(began)
+	t.bytes += int64(n)
+	return n, err
+}
+
+// lap is what was read since the last one, and how long that took.
+func (t *timer) lap() (int64, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	bytes, took := t.bytes, t.took
+	t.bytes, t.took = 0, 0
+	return bytes, took
+}
+
 // persist lets read have a reader from offset on, again from where it came to when it fails for a reason that may pass. Only versions that can be
-// told apart are read in more than one piece. A length of -1 is all.
-func (d *download) persist(ctx context.Context, offset, length int64, read func(io.Reader) (int64, error)) error {
+// told apart are read in more than one piece. A length of -1 is all. What read is given ends a read that is under way.
+func (d *download) persist(ctx context.Context, offset, length int64, read func(r io.Reader, end func()) (int64, error)) error {
 	end := offset + length
 	pause := firstPause
 	for tries := 1; ; tries++ {
@@ -173,13 +210,19 @@ func (d *download) persist(ctx context.Context, offset, length int64, read func(
 	}
 }
 
-func (d *download) once(ctx context.Context, offset, length int64, read func(io.Reader) (int64, error)) (int64, error) {
+func (d *download) once(ctx context.Context, offset, length int64, read func(r io.Reader, end func()) (int64, error)) (int64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	end := cancel
+	if d.first != nil && offset == 0 {
+		end = d.stop // it was opened with a context of its own
+	}
 	r, err := d.at(ctx, offset, length)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = r.Close() }()
-	n, err := read(r)
+	n, err := read(r, end)
 	if err == nil && d.etag != "" && offset+n < d.size && (length < 0 || n < length) {
 		err = fmt.Errorf("the stream ended after %d bytes: %w", n, io.ErrUnexpectedEOF)
 	}
@@ -195,7 +238,7 @@ func transient(err error) bool {
 	if _, ok := errors.AsType[*callers](err); ok {
 		return false
 	}
-	for _, lasting := range []error{errReplaced, ErrNotFound, ErrNoBucket, ErrCredential, ErrClock, context.Canceled, context.DeadlineExceeded} {
+	for _, lasting := range []error{errSlow, errReplaced, ErrNotFound, ErrNoBucket, ErrCredential, ErrClock, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, lasting) {
 			return false
 		}
@@ -208,20 +251,19 @@ func transient(err error) bool {
 	}
 }
 
-// ranges reads several ranges at once and hands them over in order. It needs rangeReaders buffers of rangeSize bytes.
-func (d *download) ranges(ctx context.Context, w io.Writer, m *meter) error {
+// ranges reads several ranges at once, from there on, and hands them over in order. It needs rangeReaders buffers of rangeSize bytes.
+func (d *download) ranges(ctx context.Context, from int64, w io.Writer, m *meter) error {
 	ctx, cancel := context.WithCancel(ctx)
-	count := (d.size + rangeSize - 1) / rangeSize
+	count := (d.size - from + rangeSize - 1) / rangeSize
 	lanes := make([]*lane, min(rangeReaders, count))
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer d.stop()
 	defer cancel()
 	for i := range lanes {
-		l := &lane{buf: make([]byte, rangeSize), full: make(chan filled), free: make(chan struct{}, 1)}
+		l := &lane{buf: make([]byte, rangeSize), full: make(chan filled), free: make(chan struct{}, 1), from: from + int64(i)*rangeSize, step: int64(len(lanes)) * rangeSize}
 		l.free <- struct{}{}
 		lanes[i] = l
-		running.Go(func() { d.fill(ctx, l, int64(i), int64(len(lanes))) })
+		running.Go(func() { d.fill(ctx, l) })
 	}
 	for k := range count {
 		l := lanes[k%int64(len(lanes))]
@@ -244,9 +286,10 @@ func (d *download) ranges(ctx context.Context, w io.Writer, m *meter) error {
 
 // lane reads every so manieth range into its one buffer.
 type lane struct {
-	buf  []byte
-	full chan filled
-	free chan struct{}
+	buf        []byte
+	full       chan filled
+	free       chan struct{}
+	from, step int64
 }
 
 type filled struct {
@@ -254,16 +297,15 @@ type filled struct {
 	err error
 }
 
-func (d *download) fill(ctx context.Context, l *lane, k, step int64) {
-	for ; k*rangeSize < d.size; k += step {
+func (d *download) fill(ctx context.Context, l *lane) {
+	for offset := l.from; offset < d.size; offset += l.step {
 		select {
 		case <-l.free:
 		case <-ctx.Done():
 			return
 		}
-		offset := k * rangeSize
 		want, got := min(rangeSize, d.size-offset), int64(0)
-		err := d.persist(ctx, offset, want, func(r io.Reader) (int64, error) {
+		err := d.persist(ctx, offset, want, func(r io.Reader, _ func()) (int64, error) {
 			n, err := io.ReadFull(r, l.buf[got:want])
 			got += int64(n)
 			return int64(n), err

@@ -2,6 +2,7 @@ package location
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,8 +17,8 @@ type ReadOptions struct {
 
 // Read copies the object to w, back through the codecs it was written with, and verifies it. What w got before an error must not be used.
 //
-// A large object is read in several ranges at once where the driver can tell versions apart, and a connection that breaks is made again. An object that
-// is replaced meanwhile is an error then.
+// Where the driver can tell versions apart, a connection that breaks is made again, and when one connection gives little, the rest of a large object is read in several
+// ranges at once. An object that is replaced meanwhile is an error then.
 //
 // An absent object is ErrNotFound. One that is not as recorded is ErrCorrupt; if its size already shows that, w gets
 // nothing. An object that was never recorded is read all the same; its Info has no SHA256. One that needs a codec that the bucket does not have, or lacks
@@ -99,11 +100,11 @@ func (b *Bucket) measure(ctx context.Context, full string) (measured, error) {
 // copyTo copies the whole object. A stream that is shorter or longer than the store says the object is, is an error.
 func (d *download) copyTo(ctx context.Context, w io.Writer, progress func(int64)) (measured, error) {
 	m := newMeter(progress)
-	copying := d.stream
-	if d.ranged {
-		copying = d.ranges
+	err := d.stream(ctx, w, m)
+	if errors.Is(err, errSlow) {
+		err = d.ranges(ctx, m.size, w, m)
 	}
-	if err := copying(ctx, w, m); err != nil {
+	if err != nil {
 		return measured{}, d.b.failed(ctx, "read object", d.full, err)
 	}
 	if m.size != d.size {

@@ -13,7 +13,7 @@ import (
 
 const (
 	// bufferSize is that of one of the at most two buffers of a read or write.
-	bufferSize = 1 << 20
+	bufferSize = 256 << 10
 	// progressEvery is the shortest time between two reports.
 	progressEvery = 250 * time.Millisecond
 )
@@ -72,10 +72,12 @@ type source struct {
 	full chan chunk
 	free chan *buffer
 	quit chan struct{}
+	// done is closed when the last Read is over.
+	done chan struct{}
 }
 
 func (b *Bucket) newSource(r io.Reader) *source {
-	s := &source{full: make(chan chunk), free: make(chan *buffer, 2), quit: make(chan struct{})}
+	s := &source{full: make(chan chunk), free: make(chan *buffer, 2), quit: make(chan struct{}), done: make(chan struct{})}
 	s.free <- b.buffers.Get().(*buffer)
 	s.free <- b.buffers.Get().(*buffer)
 	go s.run(r)
@@ -83,6 +85,7 @@ func (b *Bucket) newSource(r io.Reader) *source {
 }
 
 func (s *source) run(r io.Reader) {
+	defer close(s.done)
 	for {
 		var buf *buffer
 		select {
