@@ -107,80 +107,50 @@ var errReplaced = errors.New("the object was replaced while it was read: read it
 // errSlow means that a stream should go on in ranges.
 var errSlow = errors.New("one connection gives too little")
 
-// stream reads from the first byte to the last, or until it is found to be slow.
+// stream reads from the first byte to the last, or until it is found to be slow. What was read is hashed at once, while the processor has it at hand.
 func (d *download) stream(ctx context.Context, w io.Writer, m *meter) error {
-	return d.persist(ctx, 0, -1, func(r io.Reader, end func()) (n int64, err error) {
+	buf := d.b.buffers.Get().(*buffer)
+	defer d.b.buffers.Put(buf)
+	return d.persist(ctx, 0, -1, func(r io.Reader) (n int64, err error) {
 		// One byte more than there should be shows that there is more.
-		timed := &timer{r: io.LimitReader(r, d.size+1-m.size)}
-		src := d.b.newSource(timed)
-		defer func() { // a reader is not to be closed while it reads
-			d.b.stop(src)
-			end()
-			<-src.done
-		}()
-		for looked := int64(0); ; {
-			c := src.next(ctx)
-			if c.n > 0 {
-				n += int64(c.n)
-				if err := handOver(w, c.buf[:c.n], m); err != nil {
+		r = io.LimitReader(r, d.size+1-m.size)
+		looked, took := int64(0), time.Duration(0)
+		for {
+			if err := context.Cause(ctx); err != nil {
+				return n, err
+			}
+			began := time.Now()
+			got, err := r.Read(buf[:])
+			took += time.Since(began)
+			if got > 0 {
+				n += int64(got)
+				if err := handOver(w, buf[:got], m); err != nil {
 					return n, err
 				}
 			}
-			if c.buf != nil {
-				src.recycle(c.buf)
-			}
 			switch {
-			case c.err == io.EOF: //nolint:errorlint // a reader that wraps io.EOF reports a failure
-				return n, context.Cause(ctx)
-			case c.err != nil:
-				return n, c.err
+			case err == io.EOF: // a reader that wraps io.EOF reports a failure
+				return n, nil
+			case err != nil:
+				return n, err
 			case n-looked >= slowWindow:
-				if d.slow(timed, m.size) {
+				if d.slow(n-looked, took) && d.size-m.size > rangeSize {
 					return n, errSlow
 				}
-				looked = n
+				looked, took = n, 0
 			}
 		}
 	})
 }
 
-// slow tells whether the rest of the stream should come in ranges.
-func (d *download) slow(t *timer, read int64) bool {
-	bytes, took := t.lap()
-	return d.etag != "" && d.size-read > rangeSize && float64(bytes) < slowRate*took.Seconds()
-}
-
-// timer measures how long reads take.
-type timer struct {
-	r io.Reader
-
-	mu    sync.Mutex
-	bytes int64
-	took  time.Duration
-}
-
-func (t *timer) Read(p []byte) (int, error) {
-	began := time.Now()
-	n, err := t.r.Read(p)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.took += time.Since(began)
-	t.bytes += int64(n)
-	return n, err
-}
-
-// lap is what was read since the last one, and how long that took.
-func (t *timer) lap() (int64, time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	bytes, took := t.bytes, t.took
-	t.bytes, t.took = 0, 0
-	return bytes, took
+// slow tells whether one connection gives too little. Only versions that can be told apart are read over several.
+func (d *download) slow(bytes int64, took time.Duration) bool {
+	return d.etag != "" && float64(bytes) < slowRate*took.Seconds()
 }
 
 // persist lets read have a reader from offset on, again from where it came to when it fails for a reason that may pass. Only versions that can be
-// told apart are read in more than one piece. A length of -1 is all. What read is given ends a read that is under way.
-func (d *download) persist(ctx context.Context, offset, length int64, read func(r io.Reader, end func()) (int64, error)) error {
+// told apart are read in more than one piece. A length of -1 is all.
+func (d *download) persist(ctx context.Context, offset, length int64, read func(io.Reader) (int64, error)) error {
 	end := offset + length
 	pause := firstPause
 	for tries := 1; ; tries++ {
@@ -210,19 +180,13 @@ func (d *download) persist(ctx context.Context, offset, length int64, read func(
 	}
 }
 
-func (d *download) once(ctx context.Context, offset, length int64, read func(r io.Reader, end func()) (int64, error)) (int64, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	end := cancel
-	if d.first != nil && offset == 0 {
-		end = d.stop // it was opened with a context of its own
-	}
+func (d *download) once(ctx context.Context, offset, length int64, read func(io.Reader) (int64, error)) (int64, error) {
 	r, err := d.at(ctx, offset, length)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = r.Close() }()
-	n, err := read(r, end)
+	n, err := read(r)
 	if err == nil && d.etag != "" && offset+n < d.size && (length < 0 || n < length) {
 		err = fmt.Errorf("the stream ended after %d bytes: %w", n, io.ErrUnexpectedEOF)
 	}
@@ -305,7 +269,7 @@ func (d *download) fill(ctx context.Context, l *lane) {
 			return
 		}
 		want, got := min(rangeSize, d.size-offset), int64(0)
-		err := d.persist(ctx, offset, want, func(r io.Reader, _ func()) (int64, error) {
+		err := d.persist(ctx, offset, want, func(r io.Reader) (int64, error) {
 			n, err := io.ReadFull(r, l.buf[got:want])
 			got += int64(n)
 			return int64(n), err

@@ -22,7 +22,9 @@ type buffer = [bufferSize]byte
 
 // meter hashes, counts and reports what passes.
 type meter struct {
-	hash   hash.Hash
+	hash hash.Hash
+	// sums tells that crc is wanted, the CRC-32C of what has passed.
+	sums   bool
 	crc    uint32
 	size   int64
 	shown  func() int64
@@ -41,7 +43,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (m *meter) add(p []byte) {
 	m.hash.Write(p)
-	m.crc = crc32.Update(m.crc, castagnoli, p)
+	if m.sums {
+		m.crc = crc32.Update(m.crc, castagnoli, p)
+	}
 	m.size += int64(len(p))
 	if m.report == nil {
 		return
@@ -72,12 +76,10 @@ type source struct {
 	full chan chunk
 	free chan *buffer
 	quit chan struct{}
-	// done is closed when the last Read is over.
-	done chan struct{}
 }
 
 func (b *Bucket) newSource(r io.Reader) *source {
-	s := &source{full: make(chan chunk), free: make(chan *buffer, 2), quit: make(chan struct{}), done: make(chan struct{})}
+	s := &source{full: make(chan chunk), free: make(chan *buffer, 2), quit: make(chan struct{})}
 	s.free <- b.buffers.Get().(*buffer)
 	s.free <- b.buffers.Get().(*buffer)
 	go s.run(r)
@@ -85,7 +87,6 @@ func (b *Bucket) newSource(r io.Reader) *source {
 }
 
 func (s *source) run(r io.Reader) {
-	defer close(s.done)
 	for {
 		var buf *buffer
 		select {

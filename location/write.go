@@ -192,6 +192,7 @@ func (w *write) fill(ctx context.Context, to io.Writer, r io.Reader) (err error)
 	in, content := w.b.encoded(r)
 	defer func() { _ = in.Close() }()
 	m := newMeter(w.opts.Progress)
+	m.sums = true
 	m.shown = content.n.Load
 	if err := w.b.copyIn(ctx, to, in, m); err != nil {
 		return w.b.failed(ctx, "write object", w.full, err)
