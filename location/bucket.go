@@ -31,12 +31,15 @@ type Bucket struct {
 	readBack bool
 	codecs   []Codec
 	buffers  sync.Pool
+	// large are the buffers of reads.
+	large sync.Pool
 }
 
 // New makes a bucket; Close closes b. A bad prefix or codec is reported by every method but Close.
 func New(b *blob.Bucket, opts *Options) *Bucket {
 	made := &Bucket{blob: b}
 	made.buffers.New = func() any { return new([bufferSize]byte) }
+	made.large.New = func() any { return new([readSize]byte) }
 	if opts != nil {
 		made.prefix, made.err = cleanPrefix(opts.Prefix)
 		made.readBack, made.codecs = opts.ReadBack, slices.Clone(opts.Codecs)

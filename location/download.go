@@ -109,8 +109,8 @@ var errSlow = errors.New("one connection gives too little")
 
 // stream reads from the first byte to the last, or until it is found to be slow. What was read is hashed at once, while the processor has it at hand.
 func (d *download) stream(ctx context.Context, w io.Writer, m *meter) error {
-	buf := d.b.buffers.Get().(*buffer)
-	defer d.b.buffers.Put(buf)
+	buf := d.b.large.Get().(*[readSize]byte)
+	defer d.b.large.Put(buf)
 	return d.persist(ctx, 0, -1, func(r io.Reader) (n int64, err error) {
 		// One byte more than there should be shows that there is more.
 		r = io.LimitReader(r, d.size+1-m.size)

@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// bufferSize is that of one of the at most two buffers of a read or write.
+	// bufferSize is that of one of the at most two buffers of a write, or of a codec: small enough that the processor has at hand what is hashed.
 	bufferSize = 256 << 10
+	// readSize is that of the buffer of a read: large enough that few calls to the system are needed.
+	readSize = 1 << 20
 	// progressEvery is the shortest time between two reports.
 	progressEvery = 250 * time.Millisecond
 )
