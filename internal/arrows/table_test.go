@@ -24,7 +24,7 @@ var table = map[string][]string{
 	"function/rds":          {"function", "location", "cluster"},
 
 	"location/file":         {"location"},
-	"location/s3":           {"location", "internal/wrapblob"},
+	"location/s3":           {"location", "internal/wrapblob", "internal/idle"},
 	"location/gcs":          {"location", "internal/wrapblob", "internal/idle"},
 	"location/azure":        {"location", "internal/wrapblob", "internal/idle"},
 	"location/codec":        {"location"},

@@ -10,7 +10,7 @@ import (
 )
 
 // piece is what must go over a connection in the time: a body may be given to it as a whole.
-const piece = 64 << 10
+const piece = 256 << 10
 
 // dialTime bounds the making of a connection.
 const dialTime = 15 * time.Second

@@ -32,8 +32,7 @@ func (b *body) open(closer func() error) *direct {
 	})}
 }
 
-// direct is a body in memory. Over plain HTTP it goes from there to the kernel without a copy on the way, in pieces that keep the watch awake. Nothing
-// touches the memory after Close.
+// direct is a body in memory. Over plain HTTP it goes from there to the kernel without a copy on the way. Nothing touches the memory after Close.
 type direct struct {
 	mu     sync.Mutex
 	rest   []byte
@@ -41,7 +40,7 @@ type direct struct {
 	close  func() error
 }
 
-// piece is how much is written at once.
+// piece is how much is written before Close is looked for.
 const piece = 256 << 10
 
 // Read copies.
@@ -83,18 +82,18 @@ func (d *direct) Close() error {
 }
 
 // ReadFrom is what the HTTP transport calls for a body.
-func (w *watched) ReadFrom(r io.Reader) (int64, error) {
+func (s *sender) ReadFrom(r io.Reader) (int64, error) {
 	limited, ok := r.(*io.LimitedReader)
 	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
+		return io.Copy(struct{ io.Writer }{s}, r)
 	}
 	from, ok := limited.R.(*direct)
 	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
+		return io.Copy(struct{ io.Writer }{s}, r)
 	}
 	var total int64
 	for limited.N > 0 {
-		n, err := from.writeTo(w, limited.N)
+		n, err := from.writeTo(s, limited.N)
 		limited.N -= int64(n)
 		total += int64(n)
 		if err == io.EOF { //nolint:errorlint // it is writeTo's own

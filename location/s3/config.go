@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -34,15 +33,12 @@ const (
 )
 
 func newClient(ctx context.Context, loc *location.Location, opts *Options) (*client, error) {
-	endpoint, err := endpointOf(loc.Endpoint)
+	endpoint, err := loc.EndpointURL()
 	if err != nil {
 		return nil, err
 	}
 	cred, err := loc.AWS()
 	if err != nil {
-		return nil, err
-	}
-	if err := checkCredential(cred); err != nil {
 		return nil, err
 	}
 	cfg, err := sdkConfig(ctx, loc, cred, opts)
@@ -51,8 +47,8 @@ func newClient(ctx context.Context, loc *location.Location, opts *Options) (*cli
 	}
 	regions := newRegions(loc.Bucket, cfg.Region)
 	made := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		if endpoint != "" {
-			o.BaseEndpoint = &endpoint
+		if endpoint != nil {
+			o.BaseEndpoint = aws.String(strings.TrimSuffix(endpoint.String(), "/"))
 			o.UsePathStyle = !loc.VirtualHost
 		}
 		o.EndpointResolverV2 = regions
@@ -131,16 +127,6 @@ type providerError struct {
 func (e *providerError) Error() string { return e.err.Error() }
 func (e *providerError) Unwrap() error { return e.err }
 
-func checkCredential(c location.AWSCredential) error {
-	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
-		return fmt.Errorf("%w: the credential has only one of access key and secret key", location.ErrProfile)
-	}
-	if c.AccessKeyID == "" && c.SessionToken != "" {
-		return fmt.Errorf("%w: the credential has a session token but no access key", location.ErrProfile)
-	}
-	return nil
-}
-
 // hider takes the credential out of a text. The store knows it and may repeat it.
 func hider(c location.AWSCredential) *strings.Replacer {
 	var pairs []string
@@ -150,29 +136,6 @@ func hider(c location.AWSCredential) *strings.Replacer {
 		}
 	}
 	return strings.NewReplacer(pairs...)
-}
-
-// endpointOf is the endpoint as a URL; empty stays empty. The text of a bad one is not shown, as it may hold a password.
-func endpointOf(endpoint string) (string, error) {
-	if endpoint == "" {
-		return "", nil
-	}
-	if !strings.Contains(endpoint, "://") {
-		endpoint = "https://" + endpoint
-	}
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%w: the endpoint is no URL: want https://HOST or https://HOST:PORT", location.ErrProfile)
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "", fmt.Errorf("%w: the endpoint's scheme is %q: want https or http", location.ErrProfile, cut(u.Scheme))
-	case u.Hostname() == "":
-		return "", fmt.Errorf("%w: the endpoint has no host: want https://HOST or https://HOST:PORT", location.ErrProfile)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return "", fmt.Errorf("%w: the endpoint has a user, a query or a fragment: want https://HOST or https://HOST:PORT; keys belong into the credential",
-			location.ErrProfile)
-	}
-	return strings.TrimSuffix(u.String(), "/"), nil
 }
 
 // passing are errors that the SDK does not try again by itself, but that may pass: a request that was damaged on its way, and what stores say when

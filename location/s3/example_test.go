@@ -29,5 +29,5 @@ func ExampleNew() {
 	loc := &location.Location{Type: location.TypeS3, Bucket: "a/b"}
 	_, err := s3.New(context.Background(), loc, &s3.Options{Attempts: 20})
 	fmt.Println(err)
-	// Output: invalid profile: "a/b" is no name of a bucket: it may have letters, digits, dots, dashes and underscores only
+	// Output: invalid profile: the bucket of the s3Compliant location is "a/b": write the bucket "a" and the prefix "b"
 }

@@ -42,16 +42,6 @@ func TestBadInputMakesNoRequest(t *testing.T) {
 	require.Empty(t, f.calls, "opening makes no request")
 }
 
-func TestEndpoints(t *testing.T) {
-	for given, want := range map[string]string{
-		"": "", "host": "https://host", "host:9000": "https://host:9000", "http://host/": "http://host", "https://host/below": "https://host/below",
-	} {
-		got, err := endpointOf(given)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-}
-
 // TestHostOfTheBucket looks at a proxy where requests go, and that a location's proxy is used.
 func TestHostOfTheBucket(t *testing.T) {
 	var asked string
@@ -121,7 +111,7 @@ func TestErrors(t *testing.T) {
 				fmt.Fprintf(w, "<Error><Code>%s</Code><Message>you are %s and %s</Message></Error>", c.code, testKey, testSecret)
 			}
 		}))
-		loc := &location.Location{Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
+		loc := &location.Location{Type: location.TypeS3, Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
 		err := open(t, loc, quick()).WriteAll(t.Context(), "key", []byte("x"), &blob.WriterOptions{ContentType: "text/plain"})
 		require.Error(t, err)
 		if c.want != nil {
@@ -138,7 +128,7 @@ func TestErrors(t *testing.T) {
 func TestNobodyThere(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
-	loc := &location.Location{Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
+	loc := &location.Location{Type: location.TypeS3, Bucket: "bucket", Endpoint: srv.URL, Region: "r", Credential: location.NewKeyPair(testKey, testSecret)}
 	b := open(t, loc, quick())
 	_, err := write(t.Context(), b, "key", stream(1, 10), nil)
 	require.ErrorIs(t, err, location.ErrUnavailable)

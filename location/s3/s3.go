@@ -24,7 +24,6 @@ package s3
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -96,7 +95,7 @@ func (l limits) orDefault() limits {
 		l.look = lookAfter
 	}
 	if l.idle == 0 {
-		l.idle = idle
+		l.idle = idleTime
 	}
 	return l
 }
@@ -110,7 +109,7 @@ func New(ctx context.Context, loc *location.Location, opts *Options) (*blob.Buck
 	if opts == nil {
 		opts = &Options{}
 	}
-	if err := checkBucket(loc.Bucket); err != nil {
+	if err := loc.Validate(); err != nil {
 		return nil, err
 	}
 	client, err := newClient(ctx, loc, opts)
@@ -127,19 +126,6 @@ func New(ctx context.Context, loc *location.Location, opts *Options) (*blob.Buck
 		buffers: newBuffers(l.part, l.buffers-1),
 	}
 	return blob.NewBucket(b), nil
-}
-
-// checkBucket refuses what cannot be the name of a bucket and would change the meaning of a URL.
-func checkBucket(name string) error {
-	if name == "" {
-		return fmt.Errorf("%w: an s3Compliant location needs the name of a bucket", location.ErrProfile)
-	}
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	if strings.Trim(name, allowed) != "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) ||
-		strings.Trim(name, ".") == "" || len(name) > 255 {
-		return fmt.Errorf("%w: %q is no name of a bucket: it may have letters, digits, dots, dashes and underscores only", location.ErrProfile, cut(name))
-	}
-	return nil
 }
 
 // cut keeps the beginning of a text for an error.

@@ -8,27 +8,27 @@ import (
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+
+	"github.com/davit-project/davit/internal/idle"
 )
 
 const (
-	// idle is the limit of the same name for usual requests.
-	idle = time.Minute
+	// idleTime is the limit for usual requests.
+	idleTime = time.Minute
 	// slower is how many times longer it is for requests on which the store works long before it answers: the joining and copying of large objects.
 	slower = 15
-	// dialTime bounds the making of a connection.
-	dialTime = 15 * time.Second
 )
 
 // doer sends requests.
 type doer struct{ usual, patient *http.Client }
 
-func newDoer(base *http.Transport, idle time.Duration) *doer {
+func newDoer(base *http.Transport, idleTime time.Duration) *doer {
 	client := func(wait time.Duration) *http.Client {
 		t := base.Clone()
 		tune(t, wait)
 		return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	return &doer{client(idle), client(idle * slower)}
+	return &doer{client(idleTime), client(idleTime * slower)}
 }
 
 // close ends the connections that wait for requests.
@@ -58,47 +58,20 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 	return d.usual.Do(req)
 }
 
-// tune sets bounds so that a store that is dead, or a network that swallows everything, is noticed. Parts go over connections of their own, which
-// HTTP/2 would make one.
+// tune sets bounds so that a store that is dead, or a network that swallows everything, is noticed, and lets bodies in memory go to the kernel from there.
 func tune(t *http.Transport, wait time.Duration) {
+	idle.Watch(t, wait)
+	t.ExpectContinueTimeout = time.Second
+	t.MaxIdleConnsPerHost = 16
 	dial := t.DialContext
-	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
-	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dctx, cancel := context.WithTimeout(ctx, dialTime)
-		defer cancel()
-		c, err := dial(dctx, network, addr)
+		c, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return &watched{Conn: c, wait: wait}, nil
+		return &sender{c}, nil
 	}
-	t.TLSHandshakeTimeout = dialTime
-	t.ExpectContinueTimeout = time.Second
-	t.IdleConnTimeout = wait / 2
-	t.MaxIdleConnsPerHost = 16
-	t.ForceAttemptHTTP2 = false
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP1(true)
 }
 
-// watched is a connection that fails when it carries nothing for too long. A write puts off the end of a read that waits for the answer.
-type watched struct {
-	net.Conn
-	wait time.Duration
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	if err := w.SetReadDeadline(time.Now().Add(w.wait)); err != nil {
-		return 0, err
-	}
-	return w.Conn.Read(p)
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	if err := w.SetDeadline(time.Now().Add(w.wait)); err != nil {
-		return 0, err
-	}
-	return w.Conn.Write(p)
-}
+// sender is a connection that takes bodies in memory as they are.
+type sender struct{ net.Conn }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -120,28 +119,4 @@ func TestBodyIsLeftAlone(t *testing.T) {
 	body.users.Wait()
 	_, err = d.Read(make([]byte, 10))
 	require.ErrorIs(t, err, fs.ErrClosed)
-}
-
-// FuzzEndpoint never accepts what is no plain address of a server, and never panics.
-func FuzzEndpoint(f *testing.F) {
-	for _, seed := range []string{"", "host", "http://host:1/", "https://u:p@host", "ftp://x", "://", "https://[::1]:9000", "host?x", "%zz"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, given string) {
-		got, err := endpointOf(given)
-		if err != nil {
-			require.ErrorIs(t, err, location.ErrProfile)
-			return
-		}
-		if given == "" {
-			require.Empty(t, got)
-			return
-		}
-		u, err := url.Parse(got)
-		require.NoError(t, err)
-		require.Contains(t, []string{"http", "https"}, u.Scheme)
-		require.NotEmpty(t, u.Hostname())
-		require.Nil(t, u.User)
-		require.Empty(t, u.RawQuery)
-	})
 }
