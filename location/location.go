@@ -5,8 +5,8 @@
 // Opener for each type of location it wants, such as that of location/file; location/all has them all. Check tries whether a location can hold
 // backups.
 //
-// Memory is bounded, whatever the object's size: a read or write needs at most 4 MiB, plus what the store's driver and the codecs need. A read of an object of more
-// than 8 MiB from a driver that tells versions apart (S3, GCS, Azure) goes on in 4 ranges at once and needs 36 MiB.
+// Memory is bounded, whatever the object's size: a read or write needs at most 4 MiB, plus what the store's driver and the codecs need. A read from a driver that tells versions apart (S3, GCS,
+// Azure) goes on in 4 ranges at once where one connection gives little, and needs 36 MiB then.
 //
 // # Errors
 //
