@@ -17,7 +17,7 @@ func pushCommand(p *place) *cobra.Command {
 	var allowEmpty bool
 	cmd := &cobra.Command{
 		Use:   "push SOURCE|-",
-		Short: "Stores a file, or standard input, all or nothing and read back",
+		Short: "Stores a file, or standard input, all or nothing and confirmed",
 		Args:  exactly(1, "a file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			src, total, err := p.source(args[0])

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net/http"
 	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob/driver"
@@ -78,7 +80,7 @@ func (b *bucket) absent(ctx context.Context, verb string, err error) error {
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
 	a, err := b.Bucket.Attributes(ctx, key)
 	if err != nil {
-		return nil, b.absent(ctx, "look up", err)
+		return nil, b.absent(ctx, "look up", b.reason(ctx, key, err))
 	}
 	maps.DeleteFunc(a.Metadata, func(k, _ string) bool { return strings.EqualFold(k, identity) })
 	return a, nil
@@ -109,7 +111,23 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOpt
 
 // Delete deletes the object; in a bucket with versions, it hides it.
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	return b.absent(ctx, "delete", b.Bucket.Delete(ctx, key))
+	return b.absent(ctx, "delete", b.reason(ctx, key, b.Bucket.Delete(ctx, key))) // s3blob looks up the object first
+}
+
+// reason asks why a look-up was refused: an answer to HEAD has no body to say whether it is the credential or a right. What a read of one byte says is the
+// error then; where it is allowed, err stays.
+func (b *bucket) reason(ctx context.Context, key string, err error) error {
+	resp, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || resp.HTTPStatusCode() != http.StatusForbidden && resp.HTTPStatusCode() != http.StatusBadRequest || resp.Response.Request.Method != http.MethodHead {
+		return err
+	}
+	escaped := escapeKey(key)
+	out, why := b.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &escaped, Range: aws.String("bytes=0-0")})
+	if why == nil {
+		_ = out.Body.Close()
+		return err
+	}
+	return why
 }
 
 // MaxBatch is S3's own limit.
