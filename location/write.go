@@ -78,7 +78,7 @@ type write struct {
 }
 
 // errRecord means that an object is whole but its record could not be made final.
-var errRecord = errors.New("the object was read back, but its record could not be made final")
+var errRecord = errors.New("the object is whole, but its record could not be made final")
 
 // earlier is what stands at the key before a write.
 type earlier struct {
@@ -144,10 +144,11 @@ func (w *write) upload(ctx context.Context, r io.Reader) error {
 		if errors.Is(err, ErrExists) {
 			return err
 		}
-		return errors.Join(err, w.retract(ctx))
+		return errors.Join(err, w.retract(ctx, err))
 	}
 	if err := to.Close(); err != nil {
-		return errors.Join(w.exists(w.b.failed(ctx, "write object", w.full, err)), w.retract(ctx))
+		err = w.exists(w.b.failed(ctx, "write object", w.full, err))
+		return errors.Join(err, w.retract(ctx, err))
 	}
 	return nil
 }
@@ -281,10 +282,12 @@ func (w *write) unclaim(ctx context.Context) error {
 
 // retract undoes announce after the object was not committed. A failure to do so does no harm: the record names the old
 // object too.
-func (w *write) retract(ctx context.Context) error {
-	if w.opts.IfNotExist {
-		// The record may be needed: nobody knows whether another create, which has seen it, is about to succeed.
+func (w *write) retract(ctx context.Context, why error) error {
+	switch {
+	case w.opts.IfNotExist && errors.Is(why, ErrExists):
 		return w.unclaim(ctx)
+	case w.opts.IfNotExist:
+		return nil // the object may be there all the same, where the store's answer was lost; a Delete takes the record away
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
