@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,33 @@ func TestAssumedRole(t *testing.T) {
 	_, err = write(t.Context(), open(t, loc, &Options{Attempts: 2}), "key", stream(1, 10), nil)
 	require.ErrorIs(t, err, location.ErrUnavailable)
 	require.ErrorContains(t, err, "the credential could not be fetched")
+}
+
+// TestWebIdentity has no credential in the location: the pod's service account is exchanged for one, as IRSA arranges it.
+func TestWebIdentity(t *testing.T) {
+	url := moto(t)
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("a service account's token"), 0o600))
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_STS": url, "AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/backup",
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+	} {
+		t.Setenv(name, value)
+	}
+	s := &testserver.S3{Endpoint: url, AccessKey: "test", SecretKey: "test", Region: "us-east-1"}
+	name := "identities"
+	_, err := raw(s).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name})
+	require.NoError(t, err)
+	seen := &headers{to: url}
+	loc := at(s, name)
+	loc.Endpoint, loc.Credential = seen.serve(t), location.Credential{}
+	_, err = write(t.Context(), open(t, loc, nil), "key", stream(1, 10), nil)
+	require.NoError(t, err)
+	require.NotEmpty(t, seen.tokens)
+	for i := range seen.tokens {
+		require.NotEmpty(t, seen.tokens[i], "a session token")
+		require.Contains(t, seen.authorizations[i], "Credential=ASIA")
+	}
 }
 
 // headers forwards requests and keeps those of their headers that say who sent them.
