@@ -102,6 +102,24 @@ func (o *Objects) Read(ctx context.Context, key string, offset, length int64, ds
 	return dst, nil
 }
 
+// ReadUpTo returns the length bytes of the object that begin at offset, or as many as there are.
+func (o *Objects) ReadUpTo(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	full, err := o.b.fullKey(key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.b.blob.NewRangeReader(ctx, full, offset, length, nil)
+	if err != nil {
+		return nil, o.b.absentOr(ctx, "read object", full, err)
+	}
+	defer func() { _ = r.Close() }()
+	content := make([]byte, max(0, min(length, r.Size()-offset)))
+	if n, err := io.ReadFull(r, content); err != nil {
+		return nil, o.b.failed(ctx, "read object", full, fmt.Errorf("%d of %d bytes: %w", n, len(content), err))
+	}
+	return content, nil
+}
+
 // ReadAll returns the object. One of more than limit bytes is ErrCorrupt and is not read.
 func (o *Objects) ReadAll(ctx context.Context, key string, limit int64) ([]byte, error) {
 	full, err := o.b.fullKey(key)

@@ -53,11 +53,19 @@ func Open(_ context.Context, loc *location.Location) (*blob.Bucket, error) {
 
 // Errors of this package that have a code of their own.
 var (
-	errNoFolder    = errors.New("the folder of the location does not exist; is its volume mounted?")
+	errNoFolder    = error(noFolder{})
 	errKey         = errors.New("the key is no clean relative path")
 	errUnsupported = errors.New("a file location does not support this")
 	errExists      = location.ErrExists
 )
+
+// noFolder is a location.ErrNoBucket.
+type noFolder struct{}
+
+func (noFolder) Error() string {
+	return "the folder of the location does not exist; is its volume mounted?"
+}
+func (noFolder) Is(target error) bool { return target == location.ErrNoBucket } //nolint:errorlint // it is compared with the sentinel itself
 
 // bucket is a driver over a folder.
 type bucket struct {
