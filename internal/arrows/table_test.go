@@ -32,7 +32,10 @@ var table = map[string][]string{
 	"location/locationtest": {"location", "internal/wrapblob"},
 	"internal/wrapblob":     {},
 	"internal/idle":         {},
-	"location/repository":   {"location"},
+	"location/repository":   {"location", "location/repository/internal/*"},
+
+	"location/repository/internal/format": {},
+	"location/repository/internal/chunk":  {"location/repository/internal/format"},
 
 	"snapshot/snapshottest": {"snapshot"},
 	"snapshot/memsnap":      {"snapshot"},

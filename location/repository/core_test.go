@@ -20,7 +20,7 @@ const testPassword = "a password of a test"
 func newRepository(t *testing.T) (*Repository, *blob.Bucket) {
 	t.Helper()
 	raw := memblob.OpenBucket(nil)
-	r, err := Init(t.Context(), location.New(raw, nil), testPassword, nil)
+	r, err := Init(t.Context(), location.New(raw, nil), testPassword, &Options{cost: 2})
 	require.NoError(t, err)
 	return r, raw
 }

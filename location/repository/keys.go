@@ -64,7 +64,7 @@ func (r *Repository) RemoveKey(ctx context.Context, id string) error {
 }
 
 func (r *Repository) addKey(ctx context.Context, password string) (format.ID, error) {
-	made, err := format.NewKeyFile(r.key, password, r.opts.User, r.opts.Host)
+	made, err := format.NewKeyFile(r.key, password, &format.KeyFile{Username: r.opts.User, Hostname: r.opts.Host, N: r.opts.cost})
 	if err != nil {
 		return format.ID{}, fmt.Errorf("make a key: %w", err)
 	}

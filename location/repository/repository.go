@@ -35,6 +35,9 @@ type Options struct {
 	ChunkSize int
 	// Log says what goes on. Default: nothing.
 	Log *slog.Logger
+
+	// cost is N of scrypt for keys that are made. Default format.KeyCost; tests have no time for it.
+	cost int
 }
 
 // DefaultChunkSize is that of Options.ChunkSize, in bytes.
@@ -47,6 +50,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if d.Connections <= 0 {
 		d.Connections = 4
+	}
+	if d.cost == 0 {
+		d.cost = format.KeyCost
 	}
 	if d.ChunkSize == 0 {
 		d.ChunkSize = DefaultChunkSize

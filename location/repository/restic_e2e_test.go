@@ -58,7 +58,7 @@ func openFolder(t *testing.T, dir string, opts *Options) *Repository {
 func initFolder(t *testing.T) (*Repository, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "repository")
-	r, err := Init(t.Context(), folder(t, dir), testPassword, nil)
+	r, err := Init(t.Context(), folder(t, dir), testPassword, &Options{cost: 2})
 	require.NoError(t, err)
 	return r, dir
 }

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// Parameters of scrypt for new keys: 32 MiB of memory.
+// KeyCost is N of scrypt for new keys: with the other parameters it takes 32 MiB of memory and about 0.1 s.
+const KeyCost = 1 << 15
+
 const (
-	scryptN = 1 << 15
 	scryptR = 8
 	scryptP = 1
 	// scryptMemory is the most that a key file may ask for, in bytes, scryptWork the most work.
@@ -32,9 +33,11 @@ type KeyFile struct {
 	Data     []byte    `json:"data"`
 }
 
-// NewKeyFile seals the master key with the password. User and host tell people whose key it is.
-func NewKeyFile(master *Key, password, user, host string) (*KeyFile, error) {
-	f := &KeyFile{Created: time.Now(), Username: user, Hostname: host, KDF: "scrypt", N: scryptN, R: scryptR, P: scryptP, Salt: make([]byte, 64)}
+// NewKeyFile seals the master key with the password. Of like, user and host tell people whose key it is, and N is what it costs.
+func NewKeyFile(master *Key, password string, like *KeyFile) (*KeyFile, error) {
+	f := &KeyFile{
+		Created: time.Now(), Username: like.Username, Hostname: like.Hostname, KDF: "scrypt", N: like.N, R: scryptR, P: scryptP, Salt: make([]byte, 64),
+	}
 	_, _ = rand.Read(f.Salt) // never fails
 	key, err := f.derive(password)
 	if err != nil {
