@@ -79,6 +79,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Sweep removes what a run left behind, before the run ends. Default none.
 	Sweep Sweeper
+	// Manifest is called when all phases of an action are complete and before the action is: one that it returns an error for has failed. It must return when its context
+	// ends, and must be safe to repeat: a run that goes on after a crash calls it again with the same manifest. Actions call it at the same time. Default none.
+	Manifest func(context.Context, *Manifest) error
 	// Unknown says what becomes of phases whose outcome is unknown after a crash. Default UnknownFails.
 	Unknown Unknown
 	// StopGrace is how long a function may take to return once its context has ended. Default 30s.
@@ -87,6 +90,8 @@ type Options struct {
 	DeferTimeout time.Duration
 	// SweepTimeout bounds the sweep. Default 1m.
 	SweepTimeout time.Duration
+	// ManifestTimeout bounds a call of Manifest; in a cancelled run, StopGrace does as well. Default 5m.
+	ManifestTimeout time.Duration
 	// MaxOutput bounds the outputs of one phase, and the artifacts of one action, as JSON, in bytes. Default 1 MiB.
 	MaxOutput int
 	// Now is the clock of events and of .Time. Default time.Now.
@@ -130,6 +135,9 @@ func New(registry *function.Registry, source Source, opts *Options) *Engine {
 	}
 	if o.SweepTimeout <= 0 {
 		o.SweepTimeout = time.Minute
+	}
+	if o.ManifestTimeout <= 0 {
+		o.ManifestTimeout = 5 * time.Minute
 	}
 	if o.MaxOutput <= 0 {
 		o.MaxOutput = 1 << 20

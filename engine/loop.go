@@ -95,13 +95,16 @@ func (r *run) abandon(ctx context.Context, i int, st step) {
 	r.fail(ctx, Event{Kind: PhaseFailed, Action: i, Phase: st.phase, Attempt: st.attempt}, err)
 }
 
-// endAction renders the artifacts of a successful action and journals its end.
+// endAction renders the artifacts of a successful action, has its manifest kept and journals its end. Artifacts whose manifest could not be kept are journalled all the same:
+// the data is there.
 func (r *run) endAction(ctx context.Context, i int, outcome RunState) {
 	e := Event{Kind: ActionEnded, Action: i, State: outcome}
 	if outcome == Complete {
 		var err error
 		if e.Artifacts, err = r.renderArtifacts(i); err != nil {
 			e.State, e.Error = Failed, failure(r.vault.maskError(fmt.Errorf("output artifacts: %w", err)))
+		} else if err = r.keepManifest(ctx, i, e.Artifacts); err != nil {
+			e.State, e.Error = Failed, failure(r.vault.maskError(err))
 		}
 	}
 	_ = r.append(ctx, e)

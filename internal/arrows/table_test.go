@@ -36,6 +36,7 @@ var table = map[string][]string{
 
 	"location/repository/internal/format": {},
 	"location/repository/internal/chunk":  {"location/repository/internal/format"},
+	"location/catalog":                    {"location"},
 
 	"snapshot/snapshottest": {"snapshot"},
 	"snapshot/memsnap":      {"snapshot"},
