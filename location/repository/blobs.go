@@ -83,7 +83,7 @@ func (r *Repository) loadRun(ctx context.Context, pack format.ID, blobs []format
 			content, err = r.openBlob(b, got[at:at+int(b.Length)], (*scratch)[:0])
 		}
 		if err != nil && ctx.Err() == nil {
-			r.log.DebugContext(ctx, "a blob is read once more", "blob", b.Handle.String(), "pack", pack.Short(), "error", err)
+			r.log.DebugContext(ctx, "a blob is read once more", "blob", b.String(), "pack", pack.Short(), "error", err)
 			content, err = r.loadBlob(ctx, b.Handle, (*scratch)[:0])
 		}
 		if ctx.Err() != nil {
@@ -178,12 +178,12 @@ func (ws *windows) get(key windowKey) *window {
 	defer ws.mu.Unlock()
 	if e, ok := ws.byKey[key]; ok {
 		ws.kept.MoveToFront(e)
-		return e.Value.(*window) //nolint:errcheck,forcetypeassert // the list holds nothing else
+		return e.Value.(*window) //nolint:forcetypeassert // the list holds nothing else
 	}
 	w := &window{key: key}
 	ws.byKey[key] = ws.kept.PushFront(w)
 	if ws.kept.Len() > windowCount {
-		old := ws.kept.Remove(ws.kept.Back()).(*window) //nolint:errcheck,forcetypeassert // as above
+		old := ws.kept.Remove(ws.kept.Back()).(*window) //nolint:forcetypeassert // as above
 		delete(ws.byKey, old.key)
 	}
 	return w

@@ -334,7 +334,6 @@ func (w *writer) end() {
 // packBuffers are the buffers of packs, of which there is a fixed number.
 type packBuffers struct {
 	data      chan []byte
-	small     sync.Pool
 	scratches sync.Pool
 }
 
@@ -374,7 +373,7 @@ func (b *packBuffers) give(t format.BlobType, buf []byte) {
 }
 
 func (b *packBuffers) scratch() *[]byte {
-	return b.scratches.Get().(*[]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	return b.scratches.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 }
 
 func (b *packBuffers) done(scratch *[]byte) { b.scratches.Put(scratch) }

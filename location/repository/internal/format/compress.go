@@ -47,7 +47,7 @@ const (
 
 // Compress appends the compressed content to dst.
 func (c *Codec) Compress(dst, content []byte) []byte {
-	e := c.encoders.Get().(*zstd.Encoder) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	e := c.encoders.Get().(*zstd.Encoder) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.encoders.Put(e)
 	return e.EncodeAll(content, dst)
 }
@@ -57,7 +57,7 @@ func (c *Codec) Decompress(dst, compressed []byte, size int) ([]byte, error) {
 	before := len(dst)
 	dst = slices.Grow(dst, size)
 	dst = dst[: before : before+size]
-	d := c.decoders.Get().(*zstd.Decoder) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	d := c.decoders.Get().(*zstd.Decoder) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.decoders.Put(d)
 	out, err := d.DecodeAll(compressed, dst)
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *Codec) Unpack(packed []byte, limit int) ([]byte, error) {
 	case packed[0] != zstdMark:
 		return nil, fmt.Errorf("%w: a file has the unknown encoding %d", ErrDamaged, packed[0])
 	}
-	d := c.streams.Get().(*zstd.Decoder) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	d := c.streams.Get().(*zstd.Decoder) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.streams.Put(d)
 	if err := d.Reset(bytes.NewReader(packed[1:])); err != nil {
 		return nil, fmt.Errorf("%w: zstd: %w", ErrDamaged, err)
@@ -95,6 +95,9 @@ func (c *Codec) Unpack(packed []byte, limit int) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(d, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: zstd: %w", ErrDamaged, err)
+	}
+	if len(content) == 0 {
+		return nil, fmt.Errorf("%w: a compressed file is empty", ErrDamaged)
 	}
 	if len(content) > limit {
 		return nil, fmt.Errorf("%w: a compressed file has more than %d bytes", ErrDamaged, limit)
