@@ -147,7 +147,7 @@ func (w *writer) reserve(ctx context.Context, b *format.Blob) (*pack, []byte, er
 		p = nil
 	}
 	if p == nil {
-		buf, err := w.r.packs.take(w.ctx, b.Type)
+		buf, err := w.r.packs.take(w.ctx, b.Type) //nolint:contextcheck // uploads outlive the call that begins them
 		if err != nil {
 			return nil, nil, err
 		}
@@ -175,7 +175,7 @@ func (w *writer) reserve(ctx context.Context, b *format.Blob) (*pack, []byte, er
 
 func (w *writer) failed(ctx context.Context) error {
 	if w.ctx.Err() != nil {
-		return context.Cause(w.ctx)
+		return context.Cause(w.ctx) //nolint:contextcheck // as in reserve
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -189,7 +189,7 @@ func (w *writer) send(ctx context.Context, p *pack) error {
 	case w.slots <- struct{}{}:
 		w.open[p.kind] = nil
 	case <-w.ctx.Done():
-		return context.Cause(w.ctx)
+		return context.Cause(w.ctx) //nolint:contextcheck // as in reserve
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -267,7 +267,7 @@ func (w *writer) finish(ctx context.Context) error {
 	err := w.flush(ctx)
 	if err != nil {
 		w.cancel(err)
-		w.abandon()
+		w.abandon() //nolint:contextcheck // what was given up is cleaned up
 		return err
 	}
 	w.once.Do(w.end)
