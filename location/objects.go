@@ -21,7 +21,7 @@ type Objects struct {
 func (b *Bucket) Objects() *Objects { return &Objects{b} }
 
 // Put stores the content under key, all or nothing. The object is confirmed: by the store's own checksum of all its bytes where the driver has it, else, or with
-// Options.ReadBack, by reading it back. With create, an object that is there is ErrExists, else it is replaced.
+// Options.ReadBack, by reading it back; one that is not what was written is removed. With create, an object that is there is ErrExists, else it is replaced.
 func (o *Objects) Put(ctx context.Context, key string, content []byte, create bool) error {
 	full, err := o.b.fullKey(key)
 	if err != nil {
@@ -42,13 +42,25 @@ func (o *Objects) Put(ctx context.Context, key string, content []byte, create bo
 	if err := to.Close(); err != nil {
 		return w.exists(o.b.failed(ctx, "write object", full, err))
 	}
-	if !o.b.readBack && w.driver != nil && w.driver.confirmed {
-		if w.driver.crc == crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli)) {
-			return nil
+	if err := o.confirm(ctx, w, content); err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		if errors.Is(err, ErrCorrupt) {
+			err = errors.Join(err, o.Delete(undo, key))
 		}
-		return fmt.Errorf("%w: object %q has another checksum than what was written", ErrCorrupt, full)
+		return err
 	}
-	return o.compare(ctx, full, content)
+	return nil
+}
+
+func (o *Objects) confirm(ctx context.Context, w *write, content []byte) error {
+	if o.b.readBack || w.driver == nil || !w.driver.confirmed {
+		return o.compare(ctx, w.full, content)
+	}
+	if w.driver.crc != crc32.Checksum(content, crc32.MakeTable(crc32.Castagnoli)) {
+		return fmt.Errorf("%w: object %q has another checksum than what was written", ErrCorrupt, w.full)
+	}
+	return nil
 }
 
 // compare reads the object back.

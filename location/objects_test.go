@@ -64,6 +64,7 @@ func TestObjectsAreConfirmed(t *testing.T) {
 	raw := memblob.OpenBucket(nil)
 	o := location.New(locationtest.Faulty(raw, locationtest.Faults{Write: damage}), nil).Objects()
 	require.ErrorIs(t, o.Put(t.Context(), "k", []byte("content"), false), location.ErrCorrupt)
+	require.Empty(t, rawKeys(t, raw))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
