@@ -15,8 +15,14 @@ var bucketChars = map[string]string{
 	TypeAzure: lower + digits + "-",
 }
 
+// longestBucket are the bytes of the longest name of a bucket that each store takes.
+var longestBucket = map[string]int{TypeS3: maxBucket, TypeGCS: 222, TypeAzure: 63}
+
+// maxBucket is the longest of all.
+const maxBucket = 255
+
 // azureContainers are the containers whose names follow no rule.
-var azureContainers = []string{"$root", "$web", "$logs"}
+var azureContainers = []string{"$root", "$web"}
 
 // bucketSchemes are what people put before a bucket's name.
 var bucketSchemes = []string{"s3", "s3a", "s3n", "gs", "gcs", "az", "azblob", "azure"}
@@ -40,8 +46,8 @@ func checkBucketName(kind, name string) error {
 		return wrong("is %q, the path of a folder: write the name of a bucket, or take the location type %s", short(name), TypeFile)
 	case strings.Contains(name, "/"):
 		return wrong("is %q: %s", short(name), instead(name))
-	case len(name) > maxBucket:
-		return wrong("has a name of %d bytes, more than %d", len(name), maxBucket)
+	case len(name) > longestBucket[kind]:
+		return wrong("has a name of %d bytes, more than %d", len(name), longestBucket[kind])
 	case kind == TypeAzure && slices.Contains(azureContainers, name):
 		return nil
 	case strings.ContainsFunc(name, notIn(bucketChars[kind])) || strings.ContainsFunc(name[:1], notIn(lower+upper+digits)):

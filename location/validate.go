@@ -20,8 +20,7 @@ const (
 
 	typeList = TypeFile + ", " + TypeS3 + ", " + TypeGCS + " or " + TypeAzure
 
-	// maxBucket is the longest name of a bucket that a store takes; maxRegion is far above any.
-	maxBucket = 255
+	// maxRegion is far above any.
 	maxRegion = 64
 	// maxCABundle is far above the bundle of all public authorities.
 	maxCABundle = 1 << 20
@@ -67,7 +66,7 @@ func (l *Location) checkEndpoint() error {
 }
 
 // EndpointURL is the endpoint as a URL, with https where it names no scheme; nil where there is none. One that holds a credential, a query or a
-// fragment is ErrProfile, and so is one that is no address.
+// fragment is ErrProfile, and so is one that is no address; the error does not quote it then, as it may hold a password.
 func (l *Location) EndpointURL() (*url.URL, error) {
 	if l.Endpoint == "" {
 		return nil, nil
@@ -82,7 +81,7 @@ func (l *Location) EndpointURL() (*url.URL, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Opaque != "" || !isHost(u) || strings.ContainsFunc(text, notASCII) {
-		return nil, fmt.Errorf("%w: the endpoint %q of the location is no address, want one such as https://s3.example.com:9000", ErrProfile, short(l.Endpoint))
+		return nil, fmt.Errorf("%w: the endpoint of the location is no address, want one such as https://s3.example.com:9000", ErrProfile)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("%w: the endpoint %q of the location has the scheme %q, want http or https", ErrProfile, short(l.Endpoint), short(u.Scheme))

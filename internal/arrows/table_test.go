@@ -24,13 +24,14 @@ var table = map[string][]string{
 	"function/rds":          {"function", "location", "cluster"},
 
 	"location/file":         {"location"},
-	"location/s3":           {"location", "internal/wrapblob", "internal/idle"},
-	"location/gcs":          {"location", "internal/wrapblob", "internal/idle"},
-	"location/azure":        {"location", "internal/wrapblob", "internal/idle"},
+	"location/s3":           {"location", "internal/wrapblob", "internal/storefault", "internal/idle"},
+	"location/gcs":          {"location", "internal/wrapblob", "internal/storefault", "internal/idle"},
+	"location/azure":        {"location", "internal/wrapblob", "internal/storefault", "internal/idle"},
 	"location/codec":        {"location"},
 	"location/all":          {"location", "location/*"},
 	"location/locationtest": {"location", "internal/wrapblob"},
-	"internal/wrapblob":     {},
+	"internal/wrapblob":     {"location"},
+	"internal/storefault":   {"location"},
 	"internal/idle":         {},
 	"location/repository":   {"location", "location/repository/internal/*"},
 

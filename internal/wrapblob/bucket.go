@@ -9,9 +9,11 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Bucket passes every call on to B. Closing it closes B.
+// Bucket passes every call on to B.
 type Bucket struct {
 	B *blob.Bucket
+	// Idle ends connections that carry nothing; closing the bucket calls it last. May be nil.
+	Idle func()
 }
 
 var _ driver.Bucket = (*Bucket)(nil)
@@ -25,8 +27,14 @@ func (d *Bucket) As(i any) bool { return d.B.As(i) }
 // ErrorAs asks the wrapped bucket.
 func (d *Bucket) ErrorAs(err error, i any) bool { return d.B.ErrorAs(err, i) }
 
-// Close closes the wrapped bucket.
-func (d *Bucket) Close() error { return d.B.Close() }
+// Close closes the wrapped bucket. Nothing may be under way.
+func (d *Bucket) Close() error {
+	err := d.B.Close()
+	if d.Idle != nil {
+		d.Idle()
+	}
+	return err
+}
 
 // Attributes asks the wrapped bucket.
 func (d *Bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {

@@ -31,6 +31,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 )
@@ -46,6 +47,9 @@ func Open(ctx context.Context, loc *location.Location) (*blob.Bucket, error) {
 }
 
 func open(ctx context.Context, loc *location.Location, l limits, retry policy.RetryOptions) (*blob.Bucket, error) {
+	if err := loc.Validate(); err != nil {
+		return nil, err
+	}
 	cred, err := loc.Azure()
 	if err != nil {
 		return nil, err
@@ -62,7 +66,7 @@ func open(ctx context.Context, loc *location.Location, l limits, retry policy.Re
 	if err != nil {
 		return nil, s.explain(ctx, "open", err)
 	}
-	return blob.NewBucket(&bucket{Bucket: wrapblob.Bucket{B: under}, store: s, limits: l}), nil
+	return blob.NewBucket(&bucket{Bucket: wrapblob.Bucket{B: under, Idle: s.idle}, store: s, limits: l}), nil
 }
 
 // suffixes of the hosts of accounts in each cloud: https://learn.microsoft.com/en-us/azure/storage/common/storage-account-overview and Azure's libraries.
@@ -73,31 +77,24 @@ var suffixes = map[string]string{
 	location.AzureChinaCloud:        "blob.core.chinacloudapi.cn",
 }
 
-// address is that of the container. The text of a bad endpoint is not shown: it may hold a password or a signature.
+// address is that of the container.
 func address(loc *location.Location, cred *location.AzureCredential) (*url.URL, error) {
-	if err := checkContainer(loc.Bucket); err != nil {
-		return nil, err
+	if len(loc.Bucket) < 3 {
+		return nil, fmt.Errorf("%w: %q is no name of a container of Azure's: it has 3 to 63 letters, digits and dashes", location.ErrProfile, loc.Bucket)
 	}
 	suffix, known := suffixes[cred.Environment]
 	if !known {
-		return nil, fmt.Errorf("%w: there is no cloud %q of Azure, but %s", location.ErrProfile, cut(cred.Environment), strings.Join(location.AzureEnvironments(), ", "))
+		return nil, fmt.Errorf("%w: there is no cloud %q of Azure, but %s", location.ErrProfile, storefault.Cut(cred.Environment, 80), strings.Join(location.AzureEnvironments(), ", "))
 	}
 	if cred.Account == "" {
 		return nil, fmt.Errorf("%w: an azure location needs the name of a storage account in its credential", location.ErrProfile)
 	}
-	text := loc.Endpoint
-	if text == "" {
-		text = suffix
+	u, err := loc.EndpointURL()
+	if err != nil {
+		return nil, err
 	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("%w: the endpoint of an azure location is the https address of a storage account, such as https://ACCOUNT.%s", location.ErrProfile, suffix)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%w: the endpoint of an azure location is an address alone: a signature belongs into the credential", location.ErrProfile)
+	if u == nil {
+		u = &url.URL{Scheme: "https", Host: suffix}
 	}
 	if isSuffix(u.Host) {
 		u.Host = cred.Account + "." + u.Host
@@ -126,25 +123,4 @@ func ofAzure(u *url.URL) bool {
 		}
 	}
 	return u.Scheme == "https" && strings.HasSuffix(host, ".blob.storage.azure.net")
-}
-
-// checkContainer refuses what cannot be the name of a container and would change the meaning of an address.
-func checkContainer(name string) error {
-	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
-	if name == "$root" || name == "$web" {
-		return nil
-	}
-	if len(name) < 3 || len(name) > 63 || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) {
-		return fmt.Errorf("%w: %q is no name of a container of Azure's: it has 3 to 63 lower-case letters, digits and dashes", location.ErrProfile, cut(name))
-	}
-	return nil
-}
-
-// cut keeps the beginning of a text for an error.
-func cut(s string) string {
-	const most = 300
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -335,6 +335,8 @@ func TestOpenRefuses(t *testing.T) {
 	for name, loc := range map[string]location.Location{
 		"no container":         {Credential: with},
 		"container with slash": {Bucket: "a/b/c", Credential: with},
+		"short container":      {Bucket: "ab", Credential: with},
+		"long container":       {Bucket: strings.Repeat("a", 64), Credential: with},
 		"no credential":        {Bucket: "bucket"},
 		"no address":           {Bucket: "bucket", Endpoint: "http://[" + canary, Credential: with},
 		"password":             {Bucket: "bucket", Endpoint: "https://user:" + canary + "@example.org", Credential: with},

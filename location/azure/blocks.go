@@ -140,7 +140,7 @@ func (b *blocks) take() ([]byte, error) {
 // send lets the block go up in the background, and its buffers come back.
 func (b *blocks) send() error {
 	if b.count == b.limits.most {
-		return &failure{nil, gcerrors.InvalidArgument, fmt.Sprintf("write in the store: the object is larger than the %d blocks it can have: split it", b.limits.most)}
+		return means(nil, gcerrors.InvalidArgument, "split it").Failure("write", fmt.Sprintf("the object is larger than the %d blocks it can have", b.limits.most))
 	}
 	group, id := b.group, b.id(b.count)
 	b.group = nil
@@ -178,7 +178,7 @@ func compare(want uint64, got []byte) (bool, error) {
 	case len(got) != 8:
 		return false, nil
 	case binary.LittleEndian.Uint64(got) != want:
-		return false, damaged.failure("write", "its checksum is another than that of what was sent")
+		return false, damaged.Failure("write", "its checksum is another than that of what was sent")
 	default:
 		return true, nil
 	}

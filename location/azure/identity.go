@@ -37,7 +37,7 @@ func (s *store) withIdentity(at *url.URL, cred *location.AzureCredential, opts *
 	source, err := tokensOf(cred, azcore.ClientOptions{Cloud: clouds[cred.Environment], Transport: d, Retry: opts.Retry})
 	if err != nil {
 		return nil, fmt.Errorf("%w: there is no identity to use: give the profile a key, a shared access signature or a service principal: %s", location.ErrCredential,
-			s.secrets.hide(cut(err.Error())))
+			s.faults().Quote(err.Error()))
 	}
 	return container.NewClient(at.String(), &tokens{source, s.secrets}, opts)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"github.com/davit-project/davit/internal/idle"
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/location"
 )
 
@@ -65,6 +66,13 @@ func newStore(loc *location.Location, cred *location.AzureCredential, at *url.UR
 		return nil, err
 	}
 	return s, nil
+}
+
+// idle ends the connections that wait for requests.
+func (s *store) idle() {
+	for _, t := range s.transports {
+		t.CloseIdleConnections()
+	}
 }
 
 func withKey(at *url.URL, cred *location.AzureCredential, opts *container.ClientOptions) (*container.Client, error) {
@@ -224,7 +232,7 @@ func noProxyAtHome(t *http.Transport) *http.Transport {
 // mayPass tells whether the SDK is to try again.
 func mayPass(resp *http.Response, err error) bool {
 	if err != nil {
-		return !errors.Is(err, context.Canceled) && !isStranger(err)
+		return !errors.Is(err, context.Canceled) && !storefault.IsStranger(err)
 	}
 	return resp.StatusCode == http.StatusRequestTimeout || resp.StatusCode == http.StatusTooManyRequests ||
 		resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented && resp.StatusCode != http.StatusHTTPVersionNotSupported

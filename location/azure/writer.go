@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -18,6 +17,7 @@ import (
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 )
@@ -46,11 +46,15 @@ type writer struct {
 
 // NewTypedWriter writes an object. BeforeWrite can be asked for a *location.Upload; not for azureblob's options, which are not used.
 func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
+	up, err := wrapblob.Upload(opts)
+	if err != nil {
+		return nil, err
+	}
 	var seed [16]byte
 	_, _ = rand.Read(seed[:]) // never fails
-	client := b.store.container.NewBlockBlobClient(escapeKey(wrapblob.Key(key)))
+	client := b.store.container.NewBlockBlobClient(escapeKey(keyOf(key)))
 	w := &writer{
-		ctx: ctx, b: b, client: client, blocks: newBlocks(ctx, client, b.limits, seed), id: hex.EncodeToString(seed[:]), up: &location.Upload{},
+		ctx: ctx, b: b, client: client, blocks: newBlocks(ctx, client, b.limits, seed), id: hex.EncodeToString(seed[:]), up: up,
 		metadata: escapeMetadata(opts.Metadata),
 		headers: &blob.HTTPHeaders{BlobContentType: &contentType, BlobCacheControl: some(opts.CacheControl), BlobContentDisposition: some(opts.ContentDisposition),
 			BlobContentEncoding: some(opts.ContentEncoding), BlobContentLanguage: some(opts.ContentLanguage), BlobContentMD5: opts.ContentMD5},
@@ -60,17 +64,7 @@ func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, op
 		anything := azcore.ETagAny
 		w.conditions = &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: &anything}}
 	}
-	if opts.BeforeWrite == nil {
-		return w, nil
-	}
-	err := opts.BeforeWrite(func(i any) bool {
-		p, ok := i.(**location.Upload)
-		if ok {
-			*p = w.up
-		}
-		return ok
-	})
-	return w, err
+	return w, nil
 }
 
 func some(s string) *string {
@@ -99,7 +93,7 @@ func (w *writer) Close() error {
 		if _, unsent := errors.AsType[*uncommitted](err); unsent {
 			return w.b.store.explain(w.ctx, "write", err)
 		}
-		if err = w.b.store.explain(w.ctx, "write", err); final(err) {
+		if err = w.b.store.explain(w.ctx, "write", err); storefault.IsFinal(err) {
 			return err
 		}
 		if err = w.ours(err); err != nil {
@@ -175,12 +169,6 @@ func (w *writer) until() *time.Time {
 	return &until
 }
 
-// final tells whether the store has surely not stored the object. A refusal to replace is not final: it may be this write's own object that is there,
-// stored by a try whose answer was lost.
-func final(err error) bool {
-	return errors.Is(err, location.ErrNoBucket) || errors.Is(err, location.ErrCredential) || errors.Is(err, location.ErrClock) || errors.Is(err, fs.ErrPermission)
-}
-
 // ours looks whether the object was stored although its writer failed. What Azure has taken it has compared with the checksums that were sent.
 func (w *writer) ours(failed error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), undoTime)
@@ -198,7 +186,7 @@ func (w *writer) ours(failed error) error {
 		}
 	}
 	if w.conditions != nil && !errors.Is(failed, location.ErrExists) && w.ctx.Err() == nil { // another's commit has discarded the blocks
-		return exists.failure("write", "another write has created it")
+		return storefault.Exists.Failure("write", "another write has created it")
 	}
 	return failed
 }
@@ -216,7 +204,7 @@ func (w *writer) keeps() error {
 		return nil
 	}
 	if err == nil {
-		err = meaning{location.ErrUnsupported, gcerrors.Unimplemented, "make a container with version-level immutability, or ask for none"}.failure("write",
+		err = means(location.ErrUnsupported, gcerrors.Unimplemented, "make a container with version-level immutability, or ask for none").Failure("write",
 			"the container keeps no retention of objects")
 	}
 	err = w.b.store.explain(ctx, "look up the retention", err)

@@ -3,7 +3,6 @@ package gcs
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"gocloud.dev/gcerrors"
 	"google.golang.org/api/iterator"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 )
@@ -32,7 +32,7 @@ type bucket struct {
 var _ driver.Bucket = (*bucket)(nil)
 
 // ErrorCode is that of gocloud for the error. gcsblob's takes what is forbidden for what is absent.
-func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode { return codeOf(err) }
+func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode { return storefault.Code(err) }
 
 // As knows the names of the rights, beside what gcsblob does.
 func (b *bucket) As(i any) bool {
@@ -44,16 +44,9 @@ func (b *bucket) As(i any) bool {
 	return b.Bucket.As(i)
 }
 
-// Close ends idle connections too.
-func (b *bucket) Close() error {
-	err := b.Bucket.Close()
-	b.http.base.CloseIdleConnections()
-	return err
-}
-
 // Attributes hides the identity of the write.
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
-	a, err := b.Bucket.Attributes(ctx, wrapblob.Key(key))
+	a, err := b.Bucket.Attributes(ctx, key)
 	if err != nil {
 		return nil, b.ofObject(ctx, "look up", err)
 	}
@@ -64,32 +57,43 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 
 // ListPaged lists.
 func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
-	with := *opts
-	with.Prefix = wrapblob.Key(opts.Prefix)
-	page, err := b.Bucket.ListPaged(ctx, &with)
+	page, err := b.Bucket.ListPaged(ctx, opts)
 	if err == nil {
 		b.there.Store(true)
+		wrapblob.Names(page, nameOf)
 		return page, nil
 	}
 	if err = b.http.explain(ctx, "list", err); errors.Is(err, location.ErrNotFound) {
-		return nil, noBucket.failure("list", "it has none of that name")
+		return nil, noBucket.Failure("list", "it has none of that name")
 	}
 	return nil, err
 }
 
+// nameOf is an object's name, or a folder's.
+func nameOf(o *driver.ListObject) *string {
+	var object storage.ObjectAttrs
+	if !o.AsFunc(&object) {
+		return nil
+	}
+	if o.IsDir {
+		return &object.Prefix
+	}
+	return &object.Name
+}
+
 // Copy copies within the store.
 func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOptions) error {
-	return b.ofObject(ctx, "copy", b.Bucket.Copy(ctx, wrapblob.Key(dst), wrapblob.Key(src), opts))
+	return b.ofObject(ctx, "copy", b.Bucket.Copy(ctx, dst, src, opts))
 }
 
 // Delete deletes the object; in a bucket with versions, it hides it.
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	return b.ofObject(ctx, "delete", b.Bucket.Delete(ctx, wrapblob.Key(key)))
+	return b.ofObject(ctx, "delete", b.Bucket.Delete(ctx, key))
 }
 
 // SignedURL needs what the opener does not keep.
 func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
-	return "", &failure{location.ErrUnsupported, gcerrors.Unimplemented, "a gcs location makes no signed URLs"}
+	return "", &storefault.Failure{Kind: location.ErrUnsupported, Code: gcerrors.Unimplemented, Text: "a gcs location makes no signed URLs"}
 }
 
 // NewRangeReader reads the object as it is stored, compressed or not.
@@ -105,42 +109,17 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 		}
 		return before(as)
 	}
-	r, err := b.Bucket.NewRangeReader(ctx, wrapblob.Key(key), offset, length, &driver.ReaderOptions{BeforeRead: asStored})
+	r, err := b.Bucket.NewRangeReader(ctx, key, offset, length, &driver.ReaderOptions{BeforeRead: asStored})
 	if err != nil {
 		return nil, b.ofObject(ctx, "read", err)
 	}
 	b.there.Store(true)
-	return &reader{Reader: r, ctx: ctx, b: b}, nil
-}
-
-// reader knows its object's generation, and explains its failures.
-type reader struct {
-	driver.Reader
-	ctx context.Context
-	b   *bucket
-}
-
-// Read reads.
-func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped io.EOF is a failure
-		err = r.b.http.explain(r.ctx, "read", err)
-	}
-	return n, err
-}
-
-// As answers for the ETag.
-func (r *reader) As(i any) bool {
-	p, ok := i.(*location.ETag)
-	if !ok {
-		return r.Reader.As(i)
-	}
+	var etag location.ETag
 	var got *storage.Reader
-	if !r.Reader.As(&got) || got.Attrs.Generation <= 0 {
-		return false
+	if r.As(&got) && got.Attrs.Generation > 0 {
+		etag = location.ETag(strconv.FormatInt(got.Attrs.Generation, 10))
 	}
-	*p = location.ETag(strconv.FormatInt(got.Attrs.Generation, 10))
-	return true
+	return &wrapblob.Versioned{Reader: r, ETag: etag, Explain: func(err error) error { return b.http.explain(ctx, "read", err) }}, nil
 }
 
 // ofObject explains an error of one object. That an object is absent and that the bucket is have one answer; the bucket is asked for, once.
@@ -156,7 +135,7 @@ func (b *bucket) ofObject(ctx context.Context, verb string, err error) error {
 		b.there.Store(true)
 		return err
 	case errors.Is(b.http.explain(ctx, verb, listed), location.ErrNotFound):
-		return noBucket.failure(verb, "it has none of that name")
+		return noBucket.Failure(verb, "it has none of that name")
 	default:
 		return err // who may not list learns no more
 	}

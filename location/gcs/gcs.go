@@ -51,10 +51,10 @@ func Open(ctx context.Context, loc *location.Location) (*blob.Bucket, error) {
 var usual = gax.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2}
 
 func open(ctx context.Context, loc *location.Location, pauses gax.Backoff) (*blob.Bucket, error) {
-	if err := checkBucket(loc.Bucket); err != nil {
+	if err := loc.Validate(); err != nil {
 		return nil, err
 	}
-	at, err := parseEndpoint(loc.Endpoint)
+	at, err := address(loc)
 	if err != nil {
 		return nil, err
 	}
@@ -72,25 +72,23 @@ func open(ctx context.Context, loc *location.Location, pauses gax.Backoff) (*blo
 	if err != nil {
 		return nil, h.explain(ctx, "open", err)
 	}
-	return blob.NewBucket(&bucket{Bucket: wrapblob.Bucket{B: under}, http: h, objects: client.Bucket(loc.Bucket), pauses: pauses}), nil
+	return blob.NewBucket(&bucket{Bucket: wrapblob.Bucket{B: under, Idle: h.base.CloseIdleConnections}, http: h, objects: client.Bucket(loc.Bucket), pauses: pauses}), nil
 }
 
-const googles = "https://storage.googleapis.com"
+// googles is the host of Google's own store.
+const googles = "storage.googleapis.com"
 
-// parseEndpoint is the address of the store, without a path. The text of a bad one is not shown: it may hold a password.
-func parseEndpoint(text string) (*url.URL, error) {
-	if text == "" {
-		text = googles
+// address is that of the store, without a path. A bad one is not shown: its path may hold a password.
+func address(loc *location.Location) (*url.URL, error) {
+	u, err := loc.EndpointURL()
+	if err != nil {
+		return nil, err
 	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
+	if u == nil {
+		return &url.URL{Scheme: "https", Host: googles}, nil
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("%w: the endpoint of a gcs location is the https address of a server, such as %s", location.ErrProfile, googles)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/storage/v1"), "/") != "" {
-		return nil, fmt.Errorf("%w: the endpoint of a gcs location is a server's address alone, without user, path or query", location.ErrProfile)
+	if strings.Trim(strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/storage/v1"), "/") != "" {
+		return nil, fmt.Errorf("%w: the endpoint of a gcs location is a server's address alone, without path, such as https://%s", location.ErrProfile, googles)
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
@@ -99,23 +97,4 @@ func parseEndpoint(text string) (*url.URL, error) {
 func ofGoogle(u *url.URL) bool {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	return u.Scheme == "https" && strings.HasSuffix(host, ".googleapis.com") && net.ParseIP(host) == nil
-}
-
-// checkBucket refuses what cannot be the name of a bucket and would change the meaning of an address.
-func checkBucket(name string) error {
-	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
-	if name == "" || len(name) > 222 || strings.Trim(name, ".") == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(allowed, r) }) {
-		return fmt.Errorf("%w: %q is no name of a bucket of Google's: it may have lower-case letters, digits, dots, dashes and underscores only",
-			location.ErrProfile, cut(name))
-	}
-	return nil
-}
-
-// cut keeps the beginning of a text for an error.
-func cut(s string) string {
-	const most = 300
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -135,6 +135,27 @@ func TestAbsentObject(t *testing.T) {
 	require.EqualValues(t, 1, lists.Load())
 }
 
+// A name that looks escaped is listed as it is, whoever gave it: so it is found.
+func TestNamesThatLookEscaped(t *testing.T) {
+	var asked atomic.Value
+	b := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/storage/v1/b/bucket/o" {
+			fmt.Fprint(w, `{"kind":"storage#objects","items":[{"name":"a__0x2f__b"}],"prefixes":["__0x2e____0x2e__/"]}`)
+			return
+		}
+		asked.Store(r.URL.Path)
+		fmt.Fprint(w, `{"name":"a__0x2f__b","bucket":"bucket","generation":"1","size":"1"}`)
+	})
+	objects, _, err := b.ListPage(t.Context(), blob.FirstPageToken, 10, &blob.ListOptions{Delimiter: "/"})
+	require.NoError(t, err)
+	require.Len(t, objects, 2)
+	require.Equal(t, "__0x2e____0x2e__/", objects[0].Key)
+	require.Equal(t, "a__0x2f__b", objects[1].Key)
+	_, err = b.Attributes(t.Context(), objects[1].Key)
+	require.NoError(t, err)
+	require.Equal(t, "/storage/v1/b/bucket/o/a__0x2f__b", asked.Load())
+}
+
 // An object of which the store has kept something else is removed, that generation alone.
 func TestDamagedUploadIsRemoved(t *testing.T) {
 	for name, size := range map[string]int64{"small": 4, "write much": 20 << 20} {
@@ -281,6 +302,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no bucket":           {},
 		"bucket with slash":   {Bucket: "a/b"},
 		"bucket of dots":      {Bucket: ".."},
+		"long bucket":         {Bucket: strings.Repeat("a", 223)},
 		"no address":          {Bucket: "b", Endpoint: "http://[" + canary},
 		"password":            {Bucket: "b", Endpoint: "https://user:" + canary + "@example.org"},
 		"path":                {Bucket: "b", Endpoint: "https://example.org/" + canary},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 )
@@ -55,22 +55,17 @@ type writer struct {
 
 // NewTypedWriter writes an object. BeforeWrite can be asked for a *location.Upload; not for gcsblob's writer, which is made later.
 func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
-	w := &writer{ctx: ctx, b: b, key: wrapblob.Key(key), opts: wrapblob.WriterOptions(contentType, opts), id: rand.Text(), up: &location.Upload{}}
+	up, err := wrapblob.Upload(opts)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{ctx: ctx, b: b, key: key, opts: wrapblob.WriterOptions(contentType, opts), id: rand.Text(), up: up}
 	w.opts.Metadata = maps.Clone(opts.Metadata)
 	if w.opts.Metadata == nil {
 		w.opts.Metadata = map[string]string{}
 	}
 	w.opts.Metadata[identity] = w.id
-	if opts.BeforeWrite == nil {
-		return w, nil
-	}
-	return w, opts.BeforeWrite(func(i any) bool {
-		p, ok := i.(**location.Upload)
-		if ok {
-			*p = w.up
-		}
-		return ok
-	})
+	return w, nil
 }
 
 // Write adds to the object.
@@ -98,7 +93,7 @@ func (w *writer) begin(chunk int) error {
 			*handle = (*handle).Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithBackoff(w.b.pauses), storage.WithErrorFunc(w.again))
 		}
 		if !as(&w.object) {
-			return &failure{nil, gcerrors.Internal, "write in the store: the SDK shows no writer"}
+			return storefault.Means(nil, gcerrors.Internal, "").Failure("write", "the SDK shows no writer")
 		}
 		w.object.ChunkSize, w.object.ChunkRetryDeadline = chunk, chunkTries
 		w.object.ProgressFunc = func(int64) { w.tries.Store(0) }
@@ -145,19 +140,13 @@ func (w *writer) Close() error {
 	}
 	err := w.inner.Close()
 	if err != nil {
-		if err = w.b.ofObject(w.ctx, "write", err); ended || final(err) {
+		if err = w.b.ofObject(w.ctx, "write", err); ended || storefault.IsFinal(err) {
 			return err
 		}
 		return w.ours(err)
 	}
 	w.b.there.Store(true)
 	return w.judge(w.object.Attrs())
-}
-
-// final tells whether the store has surely not stored the object. A refusal to replace is not final: it may be this write's own object that is there,
-// stored by a try whose answer was lost.
-func final(err error) bool {
-	return errors.Is(err, location.ErrNoBucket) || errors.Is(err, location.ErrCredential) || errors.Is(err, location.ErrClock) || errors.Is(err, fs.ErrPermission)
 }
 
 // ours looks whether the object was stored although its writer failed.
@@ -193,14 +182,14 @@ func (w *writer) judge(got *storage.ObjectAttrs) error {
 		return nil // unconfirmed
 	}
 	if r := w.up.Retention; !r.IsZero() && (got.Retention == nil || got.Retention.RetainUntil.Before(r.Until.Truncate(time.Second))) {
-		return w.remove(got, meaning{location.ErrUnsupported, gcerrors.Unimplemented, "make a bucket with object retention, or ask for none"}.failure("write",
+		return w.remove(got, storefault.Means(location.ErrUnsupported, gcerrors.Unimplemented, "make a bucket with object retention, or ask for none").Failure("write",
 			"the bucket keeps no object retention"))
 	}
 	if got.CRC32C == 0 && w.crc != 0 {
 		return nil // a server that computes none: unconfirmed
 	}
 	if got.Size != w.size || got.CRC32C != w.crc {
-		return w.remove(got, meaning{location.ErrCorrupt, gcerrors.Unknown, "try again"}.failure("write",
+		return w.remove(got, storefault.Means(location.ErrCorrupt, gcerrors.Unknown, "try again").Failure("write",
 			fmt.Sprintf("it has kept %d bytes with the CRC-32C %08x of %d with %08x", got.Size, got.CRC32C, w.size, w.crc)))
 	}
 	w.up.Confirm(w.crc)

@@ -41,7 +41,7 @@ func (a *assembly) add(part *lent) error {
 	if a.segment == nil {
 		if len(a.main.parts) == maxParts {
 			a.lender.put(part)
-			return &failure{nil, gcerrors.FailedPrecondition, "write in the store: the object is larger than S3 allows: split it", errTooLarge}
+			return means(nil, gcerrors.FailedPrecondition, "split it").Failure("write", "the object is larger than S3 allows")
 		}
 		// Some stores take the checksum of a copy from its source: it must be that of all its bytes, not of its parts.
 		o := &object{key: a.b.temporaryKey(), id: newID(), metadata: map[string]string{}, sumType: types.ChecksumTypeFullObject}
@@ -90,5 +90,3 @@ func (a *assembly) abort() error {
 	}
 	return err
 }
-
-var errTooLarge = errors.New("too many parts")

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 )
@@ -37,7 +37,7 @@ var (
 )
 
 // ErrorCode is that of gocloud for the error.
-func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode { return codeOf(err) }
+func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode { return storefault.Code(err) }
 
 // As knows the driver's parts of a location, beside what s3blob does.
 func (b *bucket) As(i any) bool {
@@ -51,13 +51,6 @@ func (b *bucket) As(i any) bool {
 	default:
 		return b.Bucket.As(i)
 	}
-}
-
-// Close ends the connections. Nothing may be under way.
-func (b *bucket) Close() error {
-	err := b.Bucket.Close()
-	b.close()
-	return err
 }
 
 // absent finds out, once, whether it is the bucket that does not exist: a store answers to a look at an object alike.
@@ -86,22 +79,25 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 	return a, nil
 }
 
-// ListPaged lists. It gives the keys as the store has them: s3blob takes the text __0x2f__ in one for an escaped slash, whoever wrote it.
+// ListPaged lists.
 func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
 	page, err := b.Bucket.ListPaged(ctx, opts)
 	if err != nil {
 		return nil, b.explain(ctx, "list", err)
 	}
-	for _, o := range page.Objects {
-		var object types.Object
-		var folder types.CommonPrefix
-		if o.AsFunc(&object) {
-			o.Key = aws.ToString(object.Key)
-		} else if o.AsFunc(&folder) {
-			o.Key = aws.ToString(folder.Prefix)
-		}
-	}
+	wrapblob.Names(page, nameOf)
 	return page, nil
+}
+
+// nameOf is an object's name, or a folder's.
+func nameOf(o *driver.ListObject) *string {
+	var object types.Object
+	if o.AsFunc(&object) {
+		return object.Key
+	}
+	var folder types.CommonPrefix
+	o.AsFunc(&folder)
+	return folder.Prefix
 }
 
 // Copy copies within the store.
@@ -168,35 +164,10 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 	if err != nil {
 		return nil, b.explain(ctx, "read", err)
 	}
-	return &reader{Reader: r, ctx: ctx, b: b}, nil
-}
-
-// reader knows its object's version.
-type reader struct {
-	driver.Reader
-	ctx context.Context
-	b   *bucket
-}
-
-// Read says what broke.
-func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a reader that wraps io.EOF reports a failure
-		err = r.b.explain(r.ctx, "read", err)
-	}
-	return n, err
-}
-
-// As answers for the ETag.
-func (r *reader) As(i any) bool {
-	p, ok := i.(*location.ETag)
-	if !ok {
-		return r.Reader.As(i)
-	}
+	var etag location.ETag
 	var got s3.GetObjectOutput
-	if !r.Reader.As(&got) || aws.ToString(got.ETag) == "" {
-		return false
+	if r.As(&got) {
+		etag = location.ETag(aws.ToString(got.ETag))
 	}
-	*p = location.ETag(*got.ETag)
-	return true
+	return &wrapblob.Versioned{Reader: r, ETag: etag, Explain: func(err error) error { return b.explain(ctx, "read", err) }}, nil
 }

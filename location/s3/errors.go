@@ -2,12 +2,10 @@ package s3
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"strings"
 
@@ -16,114 +14,92 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"gocloud.dev/gcerrors"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/location"
 )
 
-// failure is an error of the store with its meaning. Its text is made here, as those of the SDK are long and repeat what was sent.
-type failure struct {
-	kind error
-	code gcerrors.ErrorCode
-	text string
-	err  error
+// faults explains what the store answers, which it may do at length.
+func (c *client) faults() *storefault.Explainer {
+	return &storefault.Explainer{Diagnose: c.diagnose, Hide: c.hide.Replace, Longest: quoted, Wraps: true}
 }
 
-func (f *failure) Error() string { return f.text }
+// quoted is how many bytes of a text of the store are in an error.
+const quoted = 80
 
-func (f *failure) Unwrap() []error {
-	if f.kind == nil {
-		return []error{f.err}
-	}
-	return []error{f.kind, f.err}
+// explain says what was tried, why it failed and what to do; see storefault.Explainer.
+func (c *client) explain(ctx context.Context, verb string, err error) error {
+	return c.faults().Explain(ctx, verb, err)
 }
 
 // wrongSum means that the store has computed another checksum than that of what was sent, or that its answer was damaged.
 func wrongSum(verb, want, got string) error {
-	return &failure{location.ErrCorrupt, gcerrors.Unknown,
-		fmt.Sprintf("%s in the store: what was sent has the CRC-32C %s, what it has kept %q: try again", verb, want, cut(got)), errAnswer}
+	return unusable(location.ErrCorrupt, fmt.Sprintf("%s in the store: what was sent has the CRC-32C %s, what it has kept %q: try again", verb, want,
+		storefault.Cut(got, quoted)))
 }
 
 // incomplete means that an answer lacks what it must have.
 func incomplete(verb, what string) error {
-	return &failure{location.ErrUnavailable, gcerrors.Unknown,
-		fmt.Sprintf("%s in the store: its answer names no %s: check that the endpoint is an S3 store", verb, what), errAnswer}
+	return unusable(location.ErrUnavailable, fmt.Sprintf("%s in the store: its answer names no %s: check that the endpoint is an S3 store", verb, what))
+}
+
+func unusable(kind error, text string) error {
+	return &storefault.Failure{Kind: kind, Code: gcerrors.Unknown, Text: text, Cause: errAnswer}
 }
 
 // errAnswer is an answer that cannot be right.
 var errAnswer = errors.New("unusable answer")
 
-func codeOf(err error) gcerrors.ErrorCode {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f.code
-	}
-	switch {
-	case errors.Is(err, location.ErrExists):
-		return gcerrors.FailedPrecondition
-	case errors.Is(err, context.Canceled):
-		return gcerrors.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		return gcerrors.DeadlineExceeded
-	default:
-		return gcerrors.Unknown
-	}
-}
-
-// meaning is what an error code of S3 says, and what to do about it.
-type meaning struct {
-	kind   error
-	code   gcerrors.ErrorCode
-	advice string
-}
+// means keeps the tables short.
+var means = storefault.Means
 
 var (
-	unknownKey = meaning{location.ErrCredential, gcerrors.Unknown, "check the access key and the secret key of the profile"}
-	expired    = meaning{location.ErrCredential, gcerrors.Unknown, "the credential is no longer valid: get a new one"}
-	busy       = meaning{location.ErrUnavailable, gcerrors.ResourceExhausted, "it was tried several times: try again later"}
-	exists     = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is there and was not to be replaced"}
-	locked     = meaning{location.ErrExists, gcerrors.FailedPrecondition, "the object is locked: it can be deleted or replaced when its retention ends"}
-	noLock     = meaning{location.ErrUnsupported, gcerrors.Unimplemented, "the bucket keeps no object locks: make one with object lock, or ask for no retention"}
+	unknownKey = means(location.ErrCredential, gcerrors.Unknown, "check the access key and the secret key of the profile")
+	expired    = means(location.ErrCredential, gcerrors.Unknown, "the credential is no longer valid: get a new one")
+	noLock     = means(location.ErrUnsupported, gcerrors.Unimplemented, "the bucket keeps no object locks: make one with object lock, or ask for no retention")
 )
 
-var meanings = map[string]meaning{
-	"NoSuchBucket":      {location.ErrNoBucket, gcerrors.NotFound, "create the bucket, or correct its name in the profile"},
-	"NoSuchKey":         {location.ErrNotFound, gcerrors.NotFound, ""},
-	"NotFound":          {location.ErrNotFound, gcerrors.NotFound, ""},
-	"NoSuchUpload":      {location.ErrNotFound, gcerrors.NotFound, "the upload is gone: it was aborted or completed by another"},
-	"NoSuchVersion":     {location.ErrNotFound, gcerrors.NotFound, ""},
-	"AccessDenied":      {fs.ErrPermission, gcerrors.PermissionDenied, ""},
-	"Forbidden":         {fs.ErrPermission, gcerrors.PermissionDenied, ""},
-	"AllAccessDisabled": {fs.ErrPermission, gcerrors.PermissionDenied, ""},
-	"AccountProblem":    {fs.ErrPermission, gcerrors.PermissionDenied, "the store has a problem with the account: ask its provider"},
+var meanings = map[string]storefault.Meaning{
+	"NoSuchBucket":      means(location.ErrNoBucket, gcerrors.NotFound, "create the bucket, or correct its name in the profile"),
+	"NoSuchKey":         storefault.Absent,
+	"NotFound":          storefault.Absent,
+	"NoSuchUpload":      means(location.ErrNotFound, gcerrors.NotFound, "the upload is gone: it was aborted or completed by another"),
+	"NoSuchVersion":     storefault.Absent,
+	"AccessDenied":      storefault.Denied,
+	"Forbidden":         storefault.Denied,
+	"AllAccessDisabled": storefault.Denied,
+	"AccountProblem":    means(fs.ErrPermission, gcerrors.PermissionDenied, "the store has a problem with the account: ask its provider"),
 
 	"InvalidAccessKeyId": unknownKey, "SignatureDoesNotMatch": unknownKey, "UnrecognizedClientException": unknownKey, "InvalidClientTokenId": unknownKey,
 	"ExpiredToken": expired, "ExpiredTokenException": expired, "InvalidToken": expired, "TokenRefreshRequired": expired,
 
-	"RequestTimeTooSkewed": {location.ErrClock, gcerrors.Unknown, "set this machine's clock"},
-	"RequestExpired":       {location.ErrClock, gcerrors.Unknown, "set this machine's clock"},
+	"RequestTimeTooSkewed": means(location.ErrClock, gcerrors.Unknown, "set this machine's clock"),
+	"RequestExpired":       means(location.ErrClock, gcerrors.Unknown, "set this machine's clock"),
 
-	"SlowDown": busy, "ServiceUnavailable": busy, "Busy": busy, "InternalError": busy, "RequestTimeout": busy, "Throttling": busy,
-	"TooManyRequests": busy, "BandwidthLimitExceeded": busy, "RequestLimitExceeded": busy,
+	"SlowDown": storefault.Busy, "ServiceUnavailable": storefault.Busy, "Busy": storefault.Busy, "InternalError": storefault.Busy,
+	"RequestTimeout": storefault.Busy, "Throttling": storefault.Busy, "TooManyRequests": storefault.Busy,
+	"BandwidthLimitExceeded": storefault.Busy, "RequestLimitExceeded": storefault.Busy,
 
-	"PreconditionFailed": exists, "ConditionalRequestConflict": exists,
-	"ObjectLocked": locked, "InvalidObjectState": {nil, gcerrors.FailedPrecondition, "the object is in an archive: restore it first"},
+	"PreconditionFailed": storefault.Exists, "ConditionalRequestConflict": storefault.Exists,
+	"ObjectLocked": storefault.Locked, "InvalidObjectState": means(nil, gcerrors.FailedPrecondition, "the object is in an archive: restore it first"),
 	"ObjectLockConfigurationNotFoundError": noLock,
-	"QuotaExceeded":                        {nil, gcerrors.ResourceExhausted, "the store's quota is used up: free space there or raise it"},
-	"EntityTooLarge":                       {nil, gcerrors.FailedPrecondition, "the store takes no object of that size"},
-	"KeyTooLongError":                      {location.ErrKey, gcerrors.InvalidArgument, "use a shorter path or prefix"},
-	"AuthorizationHeaderMalformed":         {location.ErrProfile, gcerrors.InvalidArgument, "set the region of the profile to that of the bucket"},
-	"PermanentRedirect":                    {location.ErrProfile, gcerrors.InvalidArgument, "set the region and the endpoint of the profile to those of the bucket"},
-	"InvalidBucketName":                    {location.ErrProfile, gcerrors.InvalidArgument, "correct the bucket of the profile"},
+	"QuotaExceeded":                        means(nil, gcerrors.ResourceExhausted, "the store's quota is used up: free space there or raise it"),
+	"EntityTooLarge":                       means(nil, gcerrors.FailedPrecondition, "the store takes no object of that size"),
+	"KeyTooLongError":                      means(location.ErrKey, gcerrors.InvalidArgument, "use a shorter path or prefix"),
+	"AuthorizationHeaderMalformed":         means(location.ErrProfile, gcerrors.InvalidArgument, "set the region of the profile to that of the bucket"),
+	"PermanentRedirect":                    means(location.ErrProfile, gcerrors.InvalidArgument, "set the region and the endpoint of the profile to those of the bucket"),
+	"InvalidBucketName":                    means(location.ErrProfile, gcerrors.InvalidArgument, "correct the bucket of the profile"),
 }
 
 // byStatus is for answers without a body, as those to HEAD are, and for codes that are not S3's.
-var byStatus = map[int]meaning{
+var byStatus = map[int]storefault.Meaning{
 	http.StatusUnauthorized:       unknownKey,
-	http.StatusForbidden:          meanings["Forbidden"],
-	http.StatusNotFound:           meanings["NotFound"],
-	http.StatusConflict:           {nil, gcerrors.FailedPrecondition, ""},
-	http.StatusPreconditionFailed: exists,
+	http.StatusForbidden:          storefault.Denied,
+	http.StatusNotFound:           storefault.Absent,
+	http.StatusConflict:           means(nil, gcerrors.FailedPrecondition, ""),
+	http.StatusPreconditionFailed: storefault.Exists,
 	http.StatusMovedPermanently:   meanings["PermanentRedirect"],
-	http.StatusTooManyRequests:    busy, http.StatusInternalServerError: busy, http.StatusBadGateway: busy,
-	http.StatusServiceUnavailable: busy, http.StatusGatewayTimeout: busy,
+	http.StatusTooManyRequests:    storefault.Busy, http.StatusInternalServerError: storefault.Busy, http.StatusBadGateway: storefault.Busy,
+	http.StatusServiceUnavailable: storefault.Busy, http.StatusGatewayTimeout: storefault.Busy,
 	http.StatusInsufficientStorage: meanings["QuotaExceeded"],
 }
 
@@ -132,43 +108,13 @@ func refusal(code, message string) error {
 	return &smithy.GenericAPIError{Code: code, Message: message}
 }
 
-// explain says what was tried, why it failed and what to do. A nil error and one that is explained stay as they
-// are. The object is named by the bucket above.
-func (c *client) explain(ctx context.Context, verb string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, done := errors.AsType[*failure](err); done {
-		return err
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		code := gcerrors.Canceled
-		if errors.Is(cause, context.DeadlineExceeded) {
-			code = gcerrors.DeadlineExceeded
-		}
-		return &failure{cause, code, fmt.Sprintf("%s in the store: %v", verb, cause), err}
-	}
-	m, why := c.diagnose(err)
-	text := fmt.Sprintf("%s in the store: %s", verb, why)
-	if m.kind != nil {
-		text = fmt.Sprintf("%s in the store: %v: %s", verb, m.kind, why)
-	}
-	if m.advice != "" {
-		text += ": " + m.advice
-	}
-	if m.code == gcerrors.OK {
-		m.code = gcerrors.Unknown
-	}
-	return &failure{m.kind, m.code, text, err}
-}
-
 // diagnose finds out what an error means, and what the store or the way to it says.
-func (c *client) diagnose(err error) (meaning, string) {
+func (c *client) diagnose(err error) (storefault.Meaning, string) {
 	if p, ok := errors.AsType[*providerError](err); ok {
 		return c.noCredential(p)
 	}
-	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return meaning{location.ErrUnavailable, gcerrors.Unknown, "give the location the certificates of the store's authority (CA bundle)"}, cert.Error()
+	if storefault.IsStranger(err) {
+		return storefault.Stranger, c.faults().Plain(err)
 	}
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	resp, isResp := errors.AsType[*awshttp.ResponseError](err)
@@ -182,20 +128,20 @@ func (c *client) diagnose(err error) (meaning, string) {
 	case isResp && resp.Response != nil && resp.HTTPStatusCode() >= http.StatusMultipleChoices:
 		return byStatus[resp.HTTPStatusCode()], fmt.Sprintf("it answers with status %d", resp.HTTPStatusCode())
 	case isConnection(err):
-		return meaning{location.ErrUnavailable, gcerrors.Unknown, "check the endpoint, the network and the proxy; it was tried several times"}, c.hide.Replace(innermost(err))
+		return storefault.Away, c.faults().Plain(err)
 	default:
-		return meaning{}, c.hide.Replace(innermost(err))
+		return storefault.Meaning{}, c.faults().Plain(err)
 	}
 }
 
 // refined tells apart what has one code but several meanings; only the text does.
-func refined(m meaning, api smithy.APIError) meaning {
+func refined(m storefault.Meaning, api smithy.APIError) storefault.Meaning {
 	text := strings.ReplaceAll(strings.ToLower(api.ErrorMessage()), " ", "")
 	switch {
 	case strings.Contains(text, "objectlockconfiguration"):
 		return noLock
 	case strings.Contains(text, "protectedbyobjectlock"), strings.Contains(text, "wormprotected"), strings.Contains(text, "objectislocked"):
-		return locked
+		return storefault.Locked
 	default:
 		return m
 	}
@@ -203,63 +149,36 @@ func refined(m meaning, api smithy.APIError) meaning {
 
 // answer is what the store says.
 func (c *client) answer(api smithy.APIError, resp *awshttp.ResponseError) string {
-	text := "it answers " + api.ErrorCode()
+	text := "it answers " + c.faults().Quote(api.ErrorCode())
 	if m := api.ErrorMessage(); m != "" {
-		text += fmt.Sprintf(" (%s)", cut(m))
+		text += fmt.Sprintf(" (%s)", c.faults().Quote(m))
 	}
 	if resp != nil {
 		text += fmt.Sprintf(", status %d", resp.HTTPStatusCode())
 		if id := resp.ServiceRequestID(); id != "" {
-			text += ", request " + cut(id)
+			text += ", request " + c.faults().Quote(id)
 		}
 	}
-	return c.hide.Replace(text)
+	return text
 }
 
-func (c *client) noCredential(p *providerError) (meaning, string) {
-	m := meaning{location.ErrCredential, gcerrors.Unknown,
-		"give the profile a credential, or this process one that the SDK finds: environment, web identity, instance role"}
+func (c *client) noCredential(p *providerError) (storefault.Meaning, string) {
+	m := means(location.ErrCredential, gcerrors.Unknown,
+		"give the profile a credential, or this process one that the SDK finds: environment, web identity, instance role")
 	if p.role != "" {
-		m.advice = fmt.Sprintf("check that the role %q exists and that the credential may assume it", cut(p.role))
+		m.Advice = fmt.Sprintf("check that the role %q exists and that the credential may assume it", c.faults().Quote(p.role))
 	}
 	if api, ok := errors.AsType[smithy.APIError](p.err); ok {
 		return m, c.answer(api, nil)
 	}
 	if isConnection(p.err) {
-		return meaning{location.ErrUnavailable, gcerrors.Unknown, "the credential could not be fetched: check the network and the proxy"}, c.hide.Replace(innermost(p.err))
+		return means(location.ErrUnavailable, gcerrors.Unknown, "the credential could not be fetched: check the network and the proxy"), c.faults().Plain(p.err)
 	}
-	return m, c.hide.Replace(innermost(p.err))
+	return m, c.faults().Plain(p.err)
 }
 
 // isConnection tells whether no answer came, or not all of it.
 func isConnection(err error) bool {
-	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-}
-
-// innermost is the text of the network's error, or else of the last cause, which is the shortest.
-func innermost(err error) string {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Error()
-	}
-	for {
-		var next error
-		switch u := err.(type) { //nolint:errorlint // each layer is looked at
-		case interface{ Unwrap() error }:
-			next = u.Unwrap()
-		case interface{ Unwrap() []error }:
-			if all := u.Unwrap(); len(all) > 0 {
-				next = all[0]
-			}
-		}
-		if next == nil {
-			return err.Error()
-		}
-		err = next
-	}
+	_, unsent := errors.AsType[*smithyhttp.RequestSendError](err)
+	return unsent || storefault.IsConnection(err) || errors.Is(err, io.EOF)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/location"
 )
 
@@ -60,7 +61,7 @@ func (b *bucket) begin(ctx context.Context, o *object, l *lender) (*multipart, e
 	begun := window{from: from, until: time.Now()}
 	if err != nil {
 		err = b.explain(ctx, "begin an upload", err)
-		if !final(err) {
+		if !storefault.IsFinal(err) {
 			b.forget(ctx, o.key, "", begun)
 		}
 		return nil, err

@@ -3,10 +3,11 @@ package s3
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"net/url"
 	"path"
 	"strings"
+
+	"github.com/davit-project/davit/internal/wrapblob"
 )
 
 // identity is the name of the metadata that says which write made an object.
@@ -27,16 +28,7 @@ func (b *bucket) temporaryKey() string { return path.Join(b.prefix, temporary, n
 
 // escapeKey is that of s3blob, which reads what is written here: control characters and the slash of "../" become __0x…__.
 func escapeKey(key string) string {
-	var out strings.Builder
-	for i := 0; i < len(key); i++ {
-		c := key[i]
-		if c < ' ' || c == '/' && i > 1 && key[i-1] == '.' && key[i-2] == '.' {
-			fmt.Fprintf(&out, "__%#x__", c)
-			continue
-		}
-		out.WriteByte(c)
-	}
-	return out.String()
+	return wrapblob.Escape(key, func(runes []rune, i int) bool { return runes[i] < ' ' })
 }
 
 // escapeMetadata is that of s3blob.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/davit-project/davit/internal/storefault"
 	"github.com/davit-project/davit/location"
 )
 
@@ -74,7 +74,7 @@ func refusesSums(err error) bool {
 	}
 	switch api.ErrorCode() {
 	case "NotImplemented", "InvalidArgument", "InvalidRequest", "UnsupportedArgument":
-		return refined(meaning{}, api).kind == nil
+		return refined(storefault.Meaning{}, api).Kind == nil
 	default:
 		return false
 	}
@@ -84,7 +84,7 @@ func refusesSums(err error) bool {
 // is this write's but not what was sent is removed.
 func (b *bucket) settle(ctx context.Context, o *object, crc uint32, want string, err error) (outcome, error) {
 	err = b.explain(ctx, "write", err)
-	if final(err) {
+	if storefault.IsFinal(err) {
 		return outcome{}, err
 	}
 	uctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
@@ -103,13 +103,6 @@ func (b *bucket) settle(ctx context.Context, o *object, crc uint32, want string,
 		return outcome{crc: crc, confirmed: got == want, version: head.VersionId, etag: aws.ToString(head.ETag)}, nil
 	}
 	return outcome{}, errors.Join(err, b.remove(uctx, o.key, head.VersionId))
-}
-
-// final tells whether the store has surely not stored the object. A refusal to replace is not final: it may be this write's own object that is there,
-// stored by a try whose answer was lost. Nor is a refused retention: versitygw stores the object before it refuses.
-func final(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, location.ErrNoBucket) || errors.Is(err, location.ErrCredential) || errors.Is(err, location.ErrClock) ||
-		errors.Is(err, location.ErrProfile)
 }
 
 // mine looks whether the object that is there was stored by this write.

@@ -122,19 +122,10 @@ func New(ctx context.Context, loc *location.Location, opts *Options) (*blob.Buck
 	}
 	l := opts.limits.orDefault()
 	b := &bucket{
-		Bucket: wrapblob.Bucket{B: under}, client: client, name: loc.Bucket, prefix: strings.Trim(loc.Prefix, "/"), limits: l,
+		Bucket: wrapblob.Bucket{B: under, Idle: client.close}, client: client, name: loc.Bucket, prefix: strings.Trim(loc.Prefix, "/"), limits: l,
 		buffers: newBuffers(l.part, l.buffers-1),
 	}
 	return blob.NewBucket(b), nil
-}
-
-// cut keeps the beginning of a text for an error.
-func cut(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // client is the store and what must not show in its errors.

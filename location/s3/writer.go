@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob/driver"
 
+	"github.com/davit-project/davit/internal/wrapblob"
 	"github.com/davit-project/davit/location"
 )
 
@@ -55,26 +56,13 @@ func (o *object) lockMode() (types.ObjectLockMode, *time.Time) {
 
 // NewTypedWriter writes.
 func (b *bucket) NewTypedWriter(ctx context.Context, key, contentType string, opts *driver.WriterOptions) (driver.Writer, error) {
-	var upload *location.Upload
-	if opts.BeforeWrite != nil {
-		as := func(i any) bool {
-			p, ok := i.(**location.Upload)
-			if ok {
-				upload = new(location.Upload)
-				*p = upload
-			}
-			return ok
-		}
-		if err := opts.BeforeWrite(as); err != nil {
-			return nil, err
-		}
+	upload, err := wrapblob.Upload(opts)
+	if err != nil {
+		return nil, err
 	}
 	o := &object{key: escapeKey(key), id: newID(), metadata: escapeMetadata(opts.Metadata), opts: *opts, content: contentType,
-		sumType: types.ChecksumTypeComposite}
+		lock: upload.Retention, sumType: types.ChecksumTypeComposite}
 	o.metadata[identity] = o.id
-	if upload != nil {
-		o.lock = upload.Retention
-	}
 	return &writer{ctx: ctx, b: b, o: o, upload: upload, lender: b.buffers.lender()}, nil
 }
 
@@ -234,7 +222,7 @@ func (w *writer) finish(done outcome) error {
 			return err
 		}
 	}
-	if w.upload != nil && done.confirmed {
+	if done.confirmed {
 		w.upload.Confirm(done.crc)
 	}
 	return nil
@@ -251,8 +239,9 @@ func (b *bucket) held(ctx context.Context, o *object, done outcome) error {
 	if until := head.ObjectLockRetainUntilDate; until != nil && !until.Before(o.lock.Until.Truncate(time.Second)) {
 		return nil
 	}
-	text := "write in the store: it has taken the object but not its retention: " + noLock.advice
-	return errors.Join(&failure{noLock.kind, noLock.code, text, errAnswer}, b.remove(uctx, o.key, versionOf(done)))
+	refused := noLock.Failure("write", "it has taken the object but not its retention")
+	refused.Cause = errAnswer
+	return errors.Join(refused, b.remove(uctx, o.key, versionOf(done)))
 }
 
 // single commits a stream that fits into one request.

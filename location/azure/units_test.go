@@ -28,3 +28,14 @@ func TestEscapes(t *testing.T) {
 	require.Equal(t, "zstd%2C%20age%2F%C3%BC", *got["davit__0x2d__codecs"])
 	require.Empty(t, *got["__0x31__a_"])
 }
+
+// Keys that look escaped stay apart from those that are.
+func TestKeys(t *testing.T) {
+	for key, want := range map[string]string{
+		"a/b": "a/b", "": "", "__": "__", "a__0": "a__0",
+		"__0x2f__":   "__0x5f___0x2f__", // read back: _ and _0x2f__
+		"___0x2f___": "___0x5f___0x2f___",
+	} {
+		require.Equal(t, want, keyOf(key))
+	}
+}
