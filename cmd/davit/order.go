@@ -38,6 +38,8 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	}
 	o.blueprints = given
 	switch {
+	case s.manifest != nil:
+		err = o.takeManifest(s, given)
 	case s.flags.from != "":
 		err = o.inherit(ctx, s)
 	case s.flags.actionSet != "":
@@ -73,6 +75,9 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 		return nil, err
 	}
 	o.labels[clusterLabel], o.labels[namespaceLabel] = s.place(), s.namespace
+	if err := o.keepCatalog(s, specs); err != nil {
+		return nil, err
+	}
 	_, err = engine.New(reg, unreachable{}, nil).Plan(&engine.Spec{ID: o.id, Blueprints: o.blueprints, Actions: specs})
 	return o, err
 }

@@ -66,17 +66,22 @@ func (p *program) plan(ctx context.Context, f *runFlags, asked, asJSON bool) err
 	if err != nil {
 		return err
 	}
+	return s.showPlan(ctx, o, asJSON)
+}
+
+// showPlan prints what an order would do; problems give an exit code.
+func (s *session) showPlan(ctx context.Context, o *order, asJSON bool) error {
 	shown, err := s.preview(ctx, o)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(p.stdout)
+		enc := json.NewEncoder(s.stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		err = enc.Encode(shown)
 	} else {
-		err = shown.print(p.stdout)
+		err = shown.print(s.stdout)
 	}
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("print the plan: %w", err)}
@@ -131,7 +136,7 @@ func (s *session) preview(ctx context.Context, o *order) (*planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := engine.New(reg, kubedata.New(from, from), &engine.Options{Logger: logger})
+	e := engine.New(reg, s.source(kubedata.New(from, from)), &engine.Options{Logger: logger})
 	spec, err := o.spec(ctx, e)
 	if err != nil {
 		return nil, err

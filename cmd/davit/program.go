@@ -20,6 +20,8 @@ const (
 	exitFailed    = 1
 	exitUsage     = 2
 	exitCancelled = 3
+	exitNotFound  = 3
+	exitCorrupt   = 4
 	exitInterrupt = 130
 )
 
@@ -90,7 +92,7 @@ func (p *program) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(p.runCommand(), p.planCommand(), p.rbacCommand(), p.lintCommand(), p.functionsCommand(), p.schemaCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.planCommand(), p.rbacCommand(), p.lintCommand(), p.catalogCommand(), p.functionsCommand(), p.schemaCommand(), p.versionCommand())
 	p.addAgent(root)
 	return root
 }

@@ -48,6 +48,7 @@ Exit codes: 0 done (there may be warnings), 2 wrong usage or a file that holds n
 	flags.StringSliceVarP(&f.actions, "action", "a", nil, "`NAME` of an action; repeat it for several (default all)")
 	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of the subject, the profile and pods that are named without one")
 	f.bindObjects(flags)
+	flags.StringVarP(&f.profile, "profile", "p", "", "profile, `[NAMESPACE/]NAME`")
 	f.bindReferences(flags)
 	flags.StringArrayVar(&f.options, "option", nil, "option, `KEY=VALUE`; one in each flag")
 	flags.StringSliceVar(&f.profileSecrets, "profile-secret", nil, "secret that the profile's credential names, `[NAMESPACE/]NAME` (default any of the profile's namespace)")

@@ -13,6 +13,8 @@ import (
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/engine"
+	"github.com/davit-project/davit/location/catalog"
+	"github.com/davit-project/davit/template"
 )
 
 func (p *program) runCommand() *cobra.Command {
@@ -51,6 +53,7 @@ Exit codes: 0 the run is complete, 1 it failed, 2 wrong usage or input (nothing 
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context(), &f, asked(cmd)) },
 	}
 	f.bind(cmd)
+	cmd.Flags().BoolVar(&f.catalog, "catalog", false, "before an action is complete, keep a manifest of it in its profile's location, for davit catalog")
 	return cmd
 }
 
@@ -76,6 +79,11 @@ type session struct {
 	target *kubeTarget
 	// namespace of what is named without one.
 	namespace string
+	// catalog is true for a run that keeps manifests: flags say so, or the journal of the run that goes on.
+	catalog bool
+	// manifest is what a run of davit catalog restores, nil for others; profile is the location it restores from.
+	manifest *catalog.Manifest
+	profile  *template.Profile
 	// sweeps is true for a run that may leave pods behind.
 	sweeps bool
 	engine *engine.Engine
@@ -102,25 +110,35 @@ func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
 	if s.state, err = p.openState(f.state); err != nil {
 		return err
 	}
-	if f.run != "" {
-		journal, events, err := s.state.read(ctx, f.run)
-		switch {
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		case len(events) > 0:
-			if asked {
-				_, _ = fmt.Fprintf(p.stderr, "davit run: run %s is what its journal says; flags that say what to run are not looked at\n", f.run)
-			}
-			return s.again(ctx, journal, events, unknown)
-		case !asked:
-			return fmt.Errorf("there is no run %q to resume in %q, and no flag says what a new one should do", f.run, s.state)
-		}
+	if done, err := s.resume(ctx, asked, unknown); done || err != nil {
+		return err
 	}
+	s.catalog = f.catalog
 	o, err := s.newOrder(ctx, req)
 	if err != nil {
 		return err
 	}
 	return s.execute(ctx, o, unknown)
+}
+
+// resume carries on the run that the flags name; done tells that there was one.
+func (s *session) resume(ctx context.Context, asked bool, unknown engine.Unknown) (done bool, err error) {
+	if s.flags.run == "" {
+		return false, nil
+	}
+	journal, events, err := s.state.read(ctx, s.flags.run)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	case len(events) > 0:
+		if asked {
+			_, _ = fmt.Fprintf(s.stderr, "davit run: run %s is what its journal says; flags that say what to run are not looked at\n", s.flags.run)
+		}
+		return true, s.again(ctx, journal, events, unknown)
+	case !asked:
+		return false, fmt.Errorf("there is no run %q to resume in %q, and no flag says what a new one should do", s.flags.run, s.state)
+	}
+	return false, nil
 }
 
 // Labels of a run, kept in its journal.
@@ -130,6 +148,9 @@ const (
 	onThisMachine = "local"
 	// namespaceLabel is the namespace of pods whose phase names none: a pod is only found again where it was created.
 	namespaceLabel = "davit.io/namespace"
+	// catalogLabel is keep for a run with manifests.
+	catalogLabel = "davit.io/catalog"
+	keeps        = "keep"
 )
 
 func labelOf(events []engine.Event, label string) string {
@@ -147,6 +168,7 @@ func (s *session) again(ctx context.Context, journal engine.Journal, events []en
 		if err := s.locateAgain(events); err != nil {
 			return err
 		}
+		s.catalog = labelOf(events, catalogLabel) == keeps
 		o := &order{id: s.flags.run, resume: true}
 		var err error
 		if o.blueprints, o.base, err = recorded(events[0].Run); err != nil {

@@ -21,7 +21,7 @@ type runFlags struct {
 	namespaces                                         []string
 	options, artifacts, secrets, configMaps            []string
 	state, run, onUnknown                              string
-	verbose                                            bool
+	verbose, catalog                                   bool
 	kube                                               kubeFlags
 }
 
@@ -31,6 +31,14 @@ func (f *runFlags) bind(cmd *cobra.Command) {
 	flags.StringVarP(&f.actionSet, "filename", "f", "", "`FILE` with an action set that says what to run; flags change it")
 	flags.StringVar(&f.from, "from", "", "run whose blueprint, objects, artifacts, options and references are taken over; flags change them")
 	flags.StringVarP(&f.action, "action", "a", "", "`NAME` of the action")
+	flags.StringVarP(&f.profile, "profile", "p", "", "profile, `[NAMESPACE/]NAME`")
+	f.bindTo(cmd)
+	cmd.MarkFlagsMutuallyExclusive("filename", "from")
+}
+
+// bindTo binds the flags that say on what and how an action runs.
+func (f *runFlags) bindTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVarP(&f.namespace, "namespace", "n", "", "namespace of pods whose phase names none, and of a profile named without one (default that of the kubeconfig's context; default with --local)")
 	f.bindObjects(flags)
 	flags.StringArrayVarP(&f.options, "option", "o", nil, "option, `KEY=VALUE`; one in each flag")
@@ -42,7 +50,6 @@ func (f *runFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.run, "run", "", "`ID` of the run: resumed when its journal is there, else the name of a new one (default generated)")
 	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
 	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
-	cmd.MarkFlagsMutuallyExclusive("filename", "from")
 	for _, name := range kubeOnly {
 		cmd.MarkFlagsMutuallyExclusive("local", name)
 	}
@@ -62,7 +69,6 @@ func (f *runFlags) bindObjects(flags *pflag.FlagSet) {
 // bindReferences binds the flags that name what templates read beside the object.
 func (f *runFlags) bindReferences(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.artifacts, "artifact", nil, "input artifact, `NAME.KEY=VALUE`; one in each flag")
-	flags.StringVarP(&f.profile, "profile", "p", "", "profile, `[NAMESPACE/]NAME`")
 	flags.StringSliceVarP(&f.secrets, "secret", "s", nil, "secret, `REF=NAMESPACE/NAME`")
 	flags.StringSliceVarP(&f.configMaps, "config-map", "c", nil, "config map, `REF=NAMESPACE/NAME`")
 	flags.StringVar(&f.version, "function-version", "", "`VERSION` of functions to prefer")

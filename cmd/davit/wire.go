@@ -51,7 +51,10 @@ func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logge
 	if s.local || s.sweeps {
 		opts.Sweep = c
 	}
-	return engine.New(reg, kubedata.New(c, c), opts), nil
+	if s.catalog {
+		opts.Manifest = keepManifest
+	}
+	return engine.New(reg, s.source(kubedata.New(c, c)), opts), nil
 }
 
 // openBucket opens the bucket of a profile's JSON.

@@ -90,12 +90,12 @@ func Main(ctx context.Context, args []string, s Streams) int {
 // code to end.
 func AddCommands(root *cobra.Command, s Streams) {
 	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s), streamCommand(s)} {
-		c.SetFlagErrorFunc(flagError)
+		c.SetFlagErrorFunc(FlagError)
 		ignoredVerbosity(c)
 		root.AddCommand(c)
 	}
 	if root.Name() == "kando" {
-		root.SetFlagErrorFunc(flagError)
+		root.SetFlagErrorFunc(FlagError)
 	}
 }
 
@@ -130,9 +130,9 @@ func isUsage(err error) bool {
 	return ok
 }
 
-// flagError describes a bad flag without its value and without the words around it: they may be a profile that lost its
+// FlagError describes a bad flag without its value and without the words around it: they may be a profile that lost its
 // quotes.
-func flagError(cmd *cobra.Command, err error) error {
+func FlagError(cmd *cobra.Command, err error) error {
 	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		if cmd.Name() == "output" {
 			return usage("unknown flag %q; if it is the value, put -- before it", plain(e.GetSpecifiedName()))

@@ -12,7 +12,7 @@ import (
 func TestUsage(t *testing.T) {
 	p := profileOf(t, t.TempDir())
 	folder := t.TempDir()
-	noProfile := "no profile: give --profile, or let DAVIT_PROFILE_FILE name a file"
+	noProfile := "no profile: give --profile or --location, or let DAVIT_PROFILE_FILE name a file"
 	for name, tc := range map[string]struct {
 		args []string
 		err  string
