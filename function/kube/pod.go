@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"strconv"
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/internal/podspec"
 )
 
 // podArgs are the arguments of all functions that create pods.
@@ -23,7 +23,7 @@ type podArgs struct {
 // pod makes what all pods have: a name that a host that comes after this one finds again, labels, annotations, the override and the
 // run's profile.
 func (in podArgs) pod(call *function.Call, namespace string) (cluster.Pod, error) {
-	labels, err := podLabels(call, in.PodLabels)
+	labels, err := podspec.Labels(call, in.PodLabels)
 	if err != nil {
 		return cluster.Pod{}, err
 	}
@@ -31,36 +31,17 @@ func (in podArgs) pod(call *function.Call, namespace string) (cluster.Pod, error
 	if err != nil {
 		return cluster.Pod{}, err
 	}
-	annotations := map[string]string{}
-	maps.Copy(annotations, call.Pod.Annotations)
-	maps.Copy(annotations, in.PodAnnotations)
 	pod := cluster.Pod{
 		Name:        call.Name(strconv.Itoa(call.Attempt)),
 		Namespace:   namespace,
 		Labels:      labels,
-		Annotations: annotations,
+		Annotations: podspec.Annotations(call, in.PodAnnotations),
 		Override:    override,
 	}
 	if call.Profile.IsSet() {
 		pod.Profile = []byte(call.Profile.Reveal())
 	}
 	return pod, nil
-}
-
-// podLabels merges labels: the phase's own win over those the run asks for, and the ones that identify the run cannot be changed.
-// Pods are labelled createdBy: davit. A network policy that was written for Kanister may select its pods by createdBy: kanister; argument
-// podLabels of a phase, or of the run, can set that.
-func podLabels(call *function.Call, own map[string]string) (map[string]string, error) {
-	labels := map[string]string{"createdBy": "davit"}
-	maps.Copy(labels, call.Pod.Labels)
-	maps.Copy(labels, own)
-	for name, value := range call.Labels {
-		if given, ok := labels[name]; ok && given != value {
-			return nil, fmt.Errorf("label %q identifies the run and cannot be set to %q: choose another name", name, given)
-		}
-		labels[name] = value
-	}
-	return labels, nil
 }
 
 // runPod runs a pod to its end and reads its outputs: from its log, which is one stream in which they may stand anywhere, and from the file

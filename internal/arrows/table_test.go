@@ -17,11 +17,12 @@ var table = map[string][]string{
 	"cluster/kubecluster":  {"cluster"},
 	"cluster/localcluster": {"cluster"},
 
-	"function/functiontest": {"function"},
-	"function/kube":         {"function", "cluster", "template"},
-	"function/data":         {"function", "location", "location/repository", "cluster"},
-	"function/volume":       {"function", "snapshot"},
-	"function/rds":          {"function", "location", "cluster"},
+	"function/functiontest":     {"function"},
+	"function/kube":             {"function", "function/internal/podspec", "cluster", "template"},
+	"function/data":             {"function", "function/internal/podspec", "location", "location/repository", "cluster", "cluster/execstream", "internal/mover"},
+	"function/volume":           {"function", "snapshot"},
+	"function/internal/podspec": {"function"},
+	"function/rds":              {"function", "location", "cluster"},
 
 	"location/file":         {"location"},
 	"location/s3":           {"location", "internal/wrapblob", "internal/storefault", "internal/idle"},
@@ -45,7 +46,8 @@ var table = map[string][]string{
 
 	"template/kubedata": {"template", "cluster"},
 
-	"internal/agent":  {"location", "location/codec", "cluster"},
+	"internal/agent":  {"location", "location/codec", "cluster", "internal/mover"},
+	"internal/mover":  {"location", "location/repository"},
 	"internal/arrows": {},
 	"internal/e2e":    {},
 	"internal/readme": {},
