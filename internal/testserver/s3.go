@@ -16,6 +16,8 @@ import (
 type S3 struct {
 	// Endpoint is http://127.0.0.1:PORT, or https.
 	Endpoint, AccessKey, SecretKey, Region string
+	// Folder is where versitygw keeps the buckets; empty for others.
+	Folder string
 	// CA is the certificate of the authority that signed the server's, in PEM; nil without TLS.
 	CA []byte
 
@@ -39,6 +41,7 @@ func startVersityGW(t testing.TB, tls *authority) *S3 {
 	s := newS3(tls)
 	dir, program := t.TempDir(), versitygw.path(t)
 	data, versions := filepath.Join(dir, "data"), filepath.Join(dir, "versions")
+	s.Folder = data
 	require.NoError(t, os.Mkdir(data, 0o700))
 	require.NoError(t, os.Mkdir(versions, 0o700))
 	p := &server{
