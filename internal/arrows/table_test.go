@@ -54,6 +54,7 @@ var table = map[string][]string{
 
 	"internal/testcluster": {},
 	"internal/testserver":  {},
+	"internal/storetest":   {"location", "location/locationtest", "internal/testserver"},
 }
 
 // tops put the other packages together.
