@@ -155,13 +155,7 @@ func (s Store) errors(t *testing.T) {
 
 	loc.Bucket = "absent"
 	b = s.Driver(t, loc)
-	for name, try := range map[string]func() error{
-		"attributes": func() error { _, err := b.Attributes(t.Context(), "a"); return err },
-		"read":       func() error { _, err := b.ReadAll(t.Context(), "a"); return err },
-		"delete":     func() error { return b.Delete(t.Context(), "a") },
-		"list":       func() error { _, err := b.List(nil).Next(t.Context()); return err },
-		"write":      func() error { return b.Upload(t.Context(), "a", strings.NewReader("a"), plain()) },
-	} {
+	for name, try := range Operations(t, b, 20<<20) {
 		err := try()
 		require.ErrorIs(t, err, location.ErrNoBucket, name)
 		require.NotEqual(t, gcerrors.NotFound, gcerrors.Code(err), name)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,6 +81,18 @@ func Hash(t *testing.T, r io.Reader) string {
 	_, err := io.Copy(h, r)
 	require.NoError(t, err)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Operations are one of each kind on the object key of a driver; "write much" writes so many bytes, "write" four.
+func Operations(t *testing.T, b *blob.Bucket, much int64) map[string]func() error {
+	return map[string]func() error{
+		"look up":    func() error { _, err := b.Attributes(t.Context(), "key"); return err },
+		"read":       func() error { _, err := b.ReadAll(t.Context(), "key"); return err },
+		"delete":     func() error { return b.Delete(t.Context(), "key") },
+		"list":       func() error { _, err := b.List(nil).Next(t.Context()); return err },
+		"write":      func() error { return b.Upload(t.Context(), "key", strings.NewReader("data"), plain()) },
+		"write much": func() error { return b.Upload(t.Context(), "key", Random(much), plain()) },
+	}
 }
 
 // plain are the options of a write to a driver, create those of one that replaces nothing.

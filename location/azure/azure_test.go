@@ -28,6 +28,7 @@ import (
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/gcerrors"
 
+	"github.com/davit-project/davit/internal/storetest"
 	"github.com/davit-project/davit/internal/testserver"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/azure"
@@ -59,25 +60,6 @@ RequestId:1</Message><AuthenticationErrorDetail>%[2]s</AuthenticationErrorDetail
 
 var plain = &blob.WriterOptions{ContentType: "text/plain"}
 
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
-
-// operations are one of each kind.
-func operations(t *testing.T, b *blob.Bucket) map[string]func() error {
-	return map[string]func() error{
-		"look up":    func() error { _, err := b.Attributes(t.Context(), "key"); return err },
-		"read":       func() error { _, err := b.ReadAll(t.Context(), "key"); return err },
-		"delete":     func() error { return b.Delete(t.Context(), "key") },
-		"list":       func() error { _, err := b.List(nil).Next(t.Context()); return err },
-		"write":      func() error { return b.Upload(t.Context(), "key", strings.NewReader("data"), plain) },
-		"write much": func() error { return b.Upload(t.Context(), "key", io.LimitReader(zeros{}, 9<<20), plain) },
-	}
-}
-
 func TestErrorsHaveMeanings(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -108,7 +90,7 @@ func TestErrorsHaveMeanings(t *testing.T) {
 				}
 				refusal(w, c.status, c.code, "server says no to "+r.Header.Get("Authorization")+" "+key)
 			}, location.AzureCredential{Key: key})
-			all := operations(t, b)
+			all := storetest.Operations(t, b, 9<<20)
 			for _, name := range slices.Sorted(maps.Keys(all)) { // what writes is last: it may leave requests under way
 				try := all[name]
 				requests.Store(0)
@@ -161,7 +143,7 @@ func TestWrongChecksumIsNotCommitted(t *testing.T) {
 		w.Header().Set("X-Ms-Content-Crc64", base64.StdEncoding.EncodeToString([]byte("8 bytes!")))
 		w.WriteHeader(http.StatusCreated)
 	}, location.AzureCredential{Key: key})
-	require.ErrorIs(t, b.Upload(t.Context(), "key", io.LimitReader(zeros{}, 9<<20), plain), location.ErrCorrupt)
+	require.ErrorIs(t, b.Upload(t.Context(), "key", storetest.Random(9<<20), plain), location.ErrCorrupt)
 	require.Zero(t, commits.Load())
 }
 
@@ -192,7 +174,7 @@ func TestSignatureStaysSecret(t *testing.T) {
 				Credential: location.NewAzure(location.AzureCredential{Account: "account", SAS: sas})})
 			require.NoError(t, err)
 		}
-		for operation, try := range operations(t, b) {
+		for operation, try := range storetest.Operations(t, b, 9<<20) {
 			err := try()
 			require.Error(t, err, "%s, %s", name, operation)
 			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary, "%s, %s", name, operation)

@@ -25,6 +25,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 
+	"github.com/davit-project/davit/internal/storetest"
 	"github.com/davit-project/davit/internal/testserver"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/gcs"
@@ -49,28 +50,7 @@ func refusal(w http.ResponseWriter, status int, reason, message string) {
 	fmt.Fprintf(w, `{"error":{"code":%d,"message":%q,"errors":[{"reason":%q,"message":%[2]q}]}}`, status, message, reason)
 }
 
-// operations are one of each kind.
-func operations(t *testing.T, b *blob.Bucket) map[string]func() error {
-	return map[string]func() error{
-		"look up": func() error { _, err := b.Attributes(t.Context(), "key"); return err },
-		"read":    func() error { _, err := b.ReadAll(t.Context(), "key"); return err },
-		"delete":  func() error { return b.Delete(t.Context(), "key") },
-		"list":    func() error { _, err := b.List(nil).Next(t.Context()); return err },
-		"write":   func() error { return b.Upload(t.Context(), "key", strings.NewReader("data"), plain) },
-		"write much": func() error {
-			return b.Upload(t.Context(), "key", io.LimitReader(zeros{}, 20<<20), plain)
-		},
-	}
-}
-
 var plain = &blob.WriterOptions{ContentType: "text/plain"}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
 
 func TestErrorsHaveMeanings(t *testing.T) {
 	for _, c := range []struct {
@@ -95,7 +75,7 @@ func TestErrorsHaveMeanings(t *testing.T) {
 				requests.Add(1)
 				refusal(w, c.status, c.reason, "server says no")
 			})
-			all := operations(t, b)
+			all := storetest.Operations(t, b, 20<<20)
 			for _, name := range slices.Sorted(maps.Keys(all)) { // what writes is last: it may leave requests under way
 				try := all[name]
 				if name == "read" && c.reason == "retentionPolicyNotMet" {
@@ -174,7 +154,7 @@ func TestDamagedUploadIsRemoved(t *testing.T) {
 					fmt.Fprintf(w, `{"name":"key","bucket":"bucket","generation":"77","size":"%d","crc32c":"AAAAAQ=="}`, size)
 				}
 			})
-			err := b.Upload(t.Context(), "key", io.LimitReader(zeros{}, size), plain)
+			err := b.Upload(t.Context(), "key", storetest.Random(size), plain)
 			require.ErrorIs(t, err, location.ErrCorrupt)
 			require.Equal(t, "77", removed.Load())
 			require.NotContains(t, err.Error(), canary)
@@ -192,7 +172,7 @@ func TestUploadAddressStaysSecret(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	err := b.Upload(t.Context(), "key", io.LimitReader(zeros{}, 20<<20), plain)
+	err := b.Upload(t.Context(), "key", storetest.Random(20<<20), plain)
 	require.ErrorIs(t, err, location.ErrUnavailable)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), canary)
 }
