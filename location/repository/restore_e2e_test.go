@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeTree makes a tree with all that a file system of Linux has.
-func makeTree(t *testing.T, root string) {
+// makeFullTree makes a tree with all that a file system of Linux has.
+func makeFullTree(t *testing.T, root string) {
 	t.Helper()
 	write := func(name string, content []byte, mode os.FileMode) {
 		p := filepath.Join(root, name)
@@ -66,7 +66,7 @@ func makeTree(t *testing.T, root string) {
 func TestRestoreWhatResticWrote(t *testing.T) {
 	require.Zero(t, os.Geteuid(), "this test makes devices and owners: run it as root")
 	tree := filepath.Join(t.TempDir(), "tree")
-	makeTree(t, tree)
+	makeFullTree(t, tree)
 	for _, c := range [][2]string{{"1", "auto"}, {"2", "off"}, {"2", "auto"}, {"2", "max"}} {
 		t.Run(c[0]+c[1], func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "repository")
