@@ -4,6 +4,7 @@
 //	davit plan       say what a run would do, and whether it may, without doing it
 //	davit rbac       print the Kubernetes roles that running a blueprint needs
 //	davit lint       check blueprints without a cluster
+//	davit repository work on repositories in restic's format
 //	davit catalog    show and restore what finished runs have left in a location
 //	davit functions  list the functions that phases can call, or describe one
 //	davit schema     print the JSON Schema of blueprints
