@@ -64,7 +64,9 @@ func (c *repositoryCall) keyCommand() *cobra.Command {
 	}
 	list := &cobra.Command{
 		Use: "list", Short: "List the keys; each is a password that opens the repository", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.with(cmd.Context(), "nothing was changed", c.listKeys) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), "nothing was changed", c.listKeys)
+		},
 	}
 	add := &cobra.Command{
 		Use: "add", Short: "Let another password open the repository", Args: cobra.NoArgs,
