@@ -120,7 +120,7 @@ const (
 // Check looks whether every snapshot can be restored: config, keys, snapshots, index files and trees are read, every piece of every file must be in a pack that is there and has the right
 // size, and with CheckOptions.ReadData packs are read and verified. It takes a lock that others beside it may have too, so that it can run while backups do.
 //
-// The error says why the check could not be done; what is damaged is in the report, see CheckReport.Err. It keeps in memory the index, a bit for each blob, and 8 MiB and a blob for
+// The error says why the check could not be done; what is damaged is in the report, see CheckReport.Err. It keeps in memory the index, a bit for each blob, and about 5 MiB and a blob for
 // each of Options.Connections.
 func (r *Repository) Check(ctx context.Context, opts *CheckOptions) (CheckReport, error) {
 	c := &checker{r: r, hurt: map[uint32]*Finding{}, lost: map[format.Handle]*Finding{}, seen: map[findingKey]*Finding{}, odd: map[uint32]*oddFiles{}}

@@ -19,7 +19,7 @@ import (
 )
 
 // checkPiece is how much of a pack is read at once, in bytes.
-const checkPiece = 8 << 20
+const checkPiece = 4 << 20
 
 // readData says which packs are read.
 type readData struct {
@@ -102,24 +102,43 @@ func (c *checker) readPacks(ctx context.Context, part readData) error {
 		total += c.packs[n]
 	}
 	c.meter.total(0, total)
+	work := make(chan uint32)
 	tasks, tctx := errgroup.WithContext(ctx)
-	tasks.SetLimit(c.r.opts.Connections)
-	for _, n := range packs {
-		if tctx.Err() != nil {
-			break
+	tasks.Go(func() error {
+		defer close(work)
+		for _, n := range packs {
+			select {
+			case work <- n:
+			case <-tctx.Done():
+				return nil
+			}
 		}
-		tasks.Go(func() error { return c.readPack(tctx, n) })
+		return nil
+	})
+	for range min(c.r.opts.Connections, len(packs)) {
+		tasks.Go(func() error {
+			b := &checkBuffers{held: make([]byte, 0, checkPiece)}
+			for n := range work {
+				if err := c.readPack(tctx, n, b); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return tasks.Wait()
 }
 
+// checkBuffers are what a worker reads and unpacks into.
+type checkBuffers struct{ held, content []byte }
+
 // readPack verifies a pack. What is wrong is read once more before it is reported.
-func (c *checker) readPack(ctx context.Context, pack uint32) error {
+func (c *checker) readPack(ctx context.Context, pack uint32, b *checkBuffers) error {
 	size := c.packs[pack]
-	result, err := c.v.verifyPack(ctx, pack, size, c.meter)
+	result, err := c.v.verifyPack(ctx, pack, size, b, c.meter)
 	if err == nil && !result.good() {
 		first := result
-		if result, err = c.v.verifyPack(ctx, pack, size, nil); err == nil && result.good() {
+		if result, err = c.v.verifyPack(ctx, pack, size, b, nil); err == nil && result.good() {
 			c.r.log.WarnContext(ctx, "a pack was read wrong, and right when it was read again", "pack", c.v.idx.packs[pack].id.Short(), "error", first.String())
 		}
 	}
@@ -186,21 +205,18 @@ type packReader struct {
 	pack format.ID
 	size int64
 	// held are the bytes from at to read.
-	held     []byte
+	*checkBuffers
 	at, read int64
 	// tail is where the header begins, by the index.
-	tail    int64
-	scratch *[]byte
+	tail int64
 }
 
 // verifyPack reads a pack and looks at each blob that the index says is in it.
-func (v *view) verifyPack(ctx context.Context, pack uint32, size int64, m *meter) (packCheck, error) {
+func (v *view) verifyPack(ctx context.Context, pack uint32, size int64, b *checkBuffers, m *meter) (packCheck, error) {
 	entries := v.sorted(pack)
 	result := packCheck{blobs: len(entries)}
-	buf, scratch := v.packs.scratch(), v.packs.scratch()
-	defer v.packs.done(buf)
-	defer v.packs.done(scratch)
-	r := &packReader{v: v, pack: v.idx.packs[pack].id, size: size, held: (*buf)[:0], scratch: scratch}
+	r := &packReader{v: v, pack: v.idx.packs[pack].id, size: size, checkBuffers: b}
+	r.held = r.held[:0]
 	r.tail = size - format.Overhead - format.FooterSize
 	for _, n := range entries {
 		r.tail -= headerEntry(v.blob(n))
@@ -209,7 +225,7 @@ func (v *view) verifyPack(ctx context.Context, pack uint32, size int64, m *meter
 	sum := sha256.New()
 	left := entries
 	for r.read < size {
-		n := min(checkPiece, size-r.read)
+		n := r.piece(left)
 		err := v.again(ctx, func() (err error) {
 			got, err := v.objects.Read(ctx, v.file(packFile, r.pack), r.read, n, r.held)
 			if err == nil {
@@ -217,7 +233,6 @@ func (v *view) verifyPack(ctx context.Context, pack uint32, size int64, m *meter
 			}
 			return err
 		})
-		*buf = r.held
 		if err != nil {
 			if !damaged(err) {
 				return result, err
@@ -237,6 +252,16 @@ func (v *view) verifyPack(ctx context.Context, pack uint32, size int64, m *meter
 	result.hash = format.ID(sum.Sum(nil)) == r.pack
 	result.header = r.header(ctx, entries)
 	return result, nil
+}
+
+// piece is how much is read next: what fits the buffer, or as much as the next blob takes.
+func (r *packReader) piece(left []uint32) int64 {
+	n := int64(checkPiece)
+	if len(left) > 0 {
+		b := r.v.blob(left[0])
+		n = max(n, int64(b.Offset)+int64(b.Length)-r.at)
+	}
+	return min(max(n-int64(len(r.held)), 64<<10), r.size-r.read)
 }
 
 // spoil notes blobs that cannot be had.
@@ -267,8 +292,8 @@ func (r *packReader) blobs(entries []uint32, result *packCheck) []uint32 {
 		err := fmt.Errorf("%w: the blob lies within another", ErrDamaged)
 		if from := int64(b.Offset) - r.at; from >= 0 {
 			var content []byte
-			if content, err = r.v.openBlob(b, r.held[from:from+int64(b.Length)], (*r.scratch)[:0]); err == nil {
-				*r.scratch = content
+			if content, err = r.v.openBlob(b, r.held[from:from+int64(b.Length)], r.content[:0]); cap(content) > cap(r.content) {
+				r.content = content
 			}
 		}
 		if err != nil {

@@ -90,7 +90,7 @@ func (v *view) readRun(ctx context.Context, pack format.ID, blobs []format.Blob,
 			if o.err != nil && !raw {
 				o.content, o.err = v.elsewhere(ctx, pack, b, o.err)
 			}
-			if o.err == nil {
+			if cap(o.content) > cap(*content) {
 				*content = o.content
 			}
 			if err := each(o); err != nil {
