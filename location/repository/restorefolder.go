@@ -242,6 +242,6 @@ func (fs *outFolders) found(f *outFolder, fd int) error {
 			return err
 		}
 	}
-	f.mount, err = fs.mounts.of(fd, f.mount)
+	f.mount, err = fs.mounts.of(f, fd, f.mount)
 	return err
 }

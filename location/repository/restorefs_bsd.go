@@ -10,8 +10,6 @@ import (
 	"github.com/davit-project/davit/location/repository/internal/format"
 )
 
-const capabilityAttr = "security.capability"
-
 func setXattr(int, format.Xattr) error { return errors.ErrUnsupported }
 
 func setLinkXattr(int, string, format.Xattr) error { return errors.ErrUnsupported }

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	capabilityAttr = "security.capability"
-	aclAccess      = "system.posix_acl_access"
-	aclDefault     = "system.posix_acl_default"
+	aclAccess  = "system.posix_acl_access"
+	aclDefault = "system.posix_acl_default"
 )
 
 func setXattr(fd int, x format.Xattr) error {

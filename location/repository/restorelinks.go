@@ -3,7 +3,6 @@
 package repository
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -47,15 +46,6 @@ type linkName struct {
 type linkTable struct {
 	mu     sync.Mutex
 	groups map[linkKey]*linkGroup
-}
-
-// contentID tells contents apart.
-func contentID(n *format.Node) format.ID {
-	h := sha256.New()
-	for _, id := range n.Content {
-		_, _ = h.Write(id[:]) // never fails
-	}
-	return format.ID(h.Sum(nil))
 }
 
 // groupOf finds the group of a file with several names; first is true if this is the first of them. A file that has changed while it was backed up, so that its names have

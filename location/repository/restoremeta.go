@@ -56,7 +56,7 @@ func (x *restorer) xattrs(n *format.Node) []format.Xattr {
 		return n.Xattrs
 	}
 	for i, a := range n.Xattrs {
-		if a.Name == capabilityAttr {
+		if a.Name == capabilityXattr {
 			x.out.count(func(s *RestoreSummary) { s.LeftOutSetIDs++ })
 			return append(n.Xattrs[:i:i], n.Xattrs[i+1:]...)
 		}

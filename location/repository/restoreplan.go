@@ -227,7 +227,7 @@ func (p *planner) file(ctx context.Context, f *outFolder, n *format.Node) error 
 	if group != nil && !first {
 		return p.planLink(group, linkName{f, n})
 	}
-	size, err := p.contentSize(n)
+	size, err := p.r.contentSize(n)
 	if err != nil {
 		p.out.fail(f.path(n.Name), err)
 		p.meter.add(1, clampSize(n.Size))
@@ -258,21 +258,6 @@ func (p *planner) settleGroup(g *linkGroup, state linkState) error {
 		return nil
 	}
 	return p.settle(g, state)
-}
-
-// contentSize is the length of the file's content; a chunk that is nowhere is an error.
-func (p *planner) contentSize(n *format.Node) (int64, error) {
-	var size int64
-	for _, id := range n.Content {
-		at, ok := p.r.idx.lookup(format.Handle{ID: id, Type: format.DataBlob})
-		if !ok || at.Pack.IsZero() {
-			return 0, fmt.Errorf("%w: its content is missing: blob %s is in no pack that the index knows", ErrDamaged, id.Short())
-		}
-		if size += int64(at.Size()); size < 0 {
-			return 0, fmt.Errorf("%w: its content is longer than a file can be", ErrDamaged)
-		}
-	}
-	return size, nil
 }
 
 // chunks adds the chunks of a file to batches.

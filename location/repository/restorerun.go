@@ -123,13 +123,3 @@ func (x *restorer) run(ctx context.Context, t *restoreTask) error {
 	}
 	return tasks.Wait()
 }
-
-// put sends, or returns why it is too late.
-func put[T any](ctx context.Context, to chan<- T, v T) error {
-	select {
-	case to <- v:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

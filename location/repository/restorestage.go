@@ -27,7 +27,8 @@ type mounts struct {
 // mount is a file system, with a folder of our own in which files are until they are complete.
 type mount struct {
 	key mountKey
-	// root is the folder of the file system in which the stage is.
+	// at is the folder of the file system in which the stage is, root that folder, open.
+	at    *outFolder
 	root  int
 	stage int
 	name  string
@@ -41,8 +42,8 @@ func isStage(name string) bool {
 	return ok && len(digits) == 16 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// of is the file system of an open folder that is in one of near's.
-func (m *mounts) of(fd int, near *mount) (*mount, error) {
+// of is the file system of a folder that is open, and in one of near's.
+func (m *mounts) of(f *outFolder, fd int, near *mount) (*mount, error) {
 	key, err := mountID(fd)
 	if err != nil || near != nil && near.key == key {
 		return near, err
@@ -50,7 +51,7 @@ func (m *mounts) of(fd int, near *mount) (*mount, error) {
 	if found := m.byKey[key]; found != nil {
 		return found, nil
 	}
-	mt := &mount{key: key, root: -1, stage: -1}
+	mt := &mount{key: key, at: f, root: -1, stage: -1}
 	if mt.root, err = openFolderAt(fd, "."); err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (m *mounts) sync() error {
 	return errors.Join(failures...)
 }
 
-// close removes the stages.
+// close removes the stages; the folders in which they were get their times back.
 func (m *mounts) close() error {
 	var failures []error
 	for _, mt := range m.byKey {
@@ -162,6 +163,8 @@ func (m *mounts) close() error {
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("remove the folder %q of what was not complete: %w", mt.name, err))
+		} else if n := mt.at.node; n != nil {
+			failures = append(failures, setTimes(mt.root, ".", n)...)
 		}
 		_ = closeFD(mt.root)
 	}

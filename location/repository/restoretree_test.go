@@ -14,8 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-
-	"github.com/davit-project/davit/location/repository/internal/format"
 )
 
 // listing describes everything below a folder, with content and metadata, a line each.
@@ -109,9 +107,4 @@ func holes(t *testing.T, p string) int64 {
 	var st unix.Stat_t
 	require.NoError(t, unix.Stat(p, &st))
 	return st.Size - st.Blocks*512
-}
-
-func hashOf(content []byte) []byte {
-	id := format.Hash(content)
-	return id[:8]
 }
