@@ -83,6 +83,14 @@ func (m *meter) total(files, bytes int64) {
 	}
 }
 
+// settle says that all is done that there was to do.
+func (m *meter) settle() {
+	if m != nil {
+		m.totalFiles.Store(m.files.Load())
+		m.totalBytes.Store(m.bytes.Load())
+	}
+}
+
 // finish makes the last call. A second finish does nothing.
 func (m *meter) finish() {
 	if m == nil {

@@ -40,7 +40,7 @@ func (s *Snapshot) ShortID() string { return s.ID[:min(8, len(s.ID))] }
 // Summary is what a backup did.
 type Summary struct {
 	Start, End time.Time
-	// Files other than folders, compared with the parent: those that are new, changed, or the same and so were not read.
+	// Regular files, compared with the parent: those that are new, changed, or the same; the latter were not read, but for a few that might have changed.
 	FilesNew, FilesChanged, FilesUnmodified int64
 	DirsNew, DirsChanged, DirsUnmodified    int64
 	// DataBlobs and TreeBlobs are new, DataAdded their size in bytes, DataAddedPacked what they take in the repository.

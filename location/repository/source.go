@@ -15,7 +15,7 @@ import (
 // Errors: what matches fs.ErrNotExist has vanished, which Summary.Vanished counts; what matches ErrSource ends the backup; any other error of a file or folder leaves
 // that one out and makes the backup incomplete, see ErrIncomplete.
 //
-// Several goroutines use a Source at once, and several files are open at once, unless it is a Planner.
+// Several goroutines use a Source at once, and several files are open at once; of a Planner, one file is open at a time, while folders are listed.
 type Source interface {
 	// Paths are what the source holds: clean absolute paths with slashes, none of them below another. "/" is the root itself. Snapshots are found by them.
 	Paths() []string
@@ -67,7 +67,7 @@ type SparseReader interface {
 // ChangeReader is a file that knows whether it was changed while it was read.
 type ChangeReader interface {
 	io.ReadCloser
-	// Changed is asked after the end was read: whether size or times are others than the entry's.
+	// Changed is asked after the end was read: whether size or times are others than when it was opened.
 	Changed() bool
 }
 
@@ -105,20 +105,20 @@ type Xattr struct {
 
 // Type is "file", "dir", "symlink", "dev", "chardev", "fifo" or "socket", or empty for what is none of them.
 func (e *Entry) Type() string {
-	switch t := e.Mode.Type(); {
-	case t == 0:
+	switch e.Mode.Type() {
+	case 0:
 		return format.TypeFile
-	case t == fs.ModeDir:
+	case fs.ModeDir:
 		return format.TypeDir
-	case t == fs.ModeSymlink:
+	case fs.ModeSymlink:
 		return format.TypeSymlink
-	case t == fs.ModeDevice:
+	case fs.ModeDevice:
 		return format.TypeDevice
-	case t == fs.ModeDevice|fs.ModeCharDevice:
+	case fs.ModeDevice | fs.ModeCharDevice:
 		return format.TypeChar
-	case t == fs.ModeNamedPipe:
+	case fs.ModeNamedPipe:
 		return format.TypeFifo
-	case t == fs.ModeSocket:
+	case fs.ModeSocket:
 		return format.TypeSocket
 	}
 	return ""

@@ -62,14 +62,14 @@ func (s *Splitter) Next(data []byte, end bool) int {
 	if n == 0 && end {
 		n = len(data)
 	}
-	s.Skip(n)
+	s.Pass(int64(n))
 	return n
 }
 
-// Skip says that n bytes have become chunks of another kind, or none: the next chunk begins after them.
-func (s *Splitter) Skip(n int) {
+// Pass says that n bytes have become chunks of another kind, or none: the next chunk begins after them.
+func (s *Splitter) Pass(n int64) {
 	if n > 0 {
-		s.offset += int64(n)
+		s.offset += n
 		s.scanned, s.digest = 0, 0
 	}
 }

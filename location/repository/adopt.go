@@ -1,0 +1,101 @@
+package repository
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/davit-project/davit/location/repository/internal/format"
+)
+
+// adopt writes an index for packs that are in none: a backup that was killed has left them. It does nothing while somebody else holds a lock, whose packs they may be. A pack
+// that cannot be read is left to a prune.
+func (r *Repository) adopt(ctx context.Context) error {
+	locks, err := r.Locks(ctx)
+	if err != nil {
+		return fmt.Errorf("look for locks: %w", err)
+	}
+	others := -1
+	for _, l := range locks {
+		if !l.Stale {
+			others++
+		}
+	}
+	if others > 0 {
+		return nil
+	}
+	var found []format.IndexPack
+	blobs := 0
+	for f, err := range r.list(ctx, packFile) {
+		if err != nil {
+			return err
+		}
+		if r.idx.hasPack(f.ID) {
+			continue
+		}
+		header, err := r.packHeader(ctx, f)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			r.log.WarnContext(ctx, "a pack without an index cannot be read", "pack", f.ID.Short(), "error", err)
+			continue
+		}
+		found = append(found, indexPack(f.ID, header))
+		if blobs += len(header); blobs >= indexBlobs {
+			if err := r.addIndex(ctx, found); err != nil {
+				return err
+			}
+			found, blobs = nil, 0
+		}
+	}
+	return r.addIndex(ctx, found)
+}
+
+// addIndex writes an index file of the packs and takes them into the index.
+func (r *Repository) addIndex(ctx context.Context, packs []format.IndexPack) error {
+	if len(packs) == 0 {
+		return nil
+	}
+	id, err := r.saveIndex(ctx, packs)
+	if err != nil {
+		return err
+	}
+	r.log.InfoContext(ctx, "packs that an earlier backup had left are in the index now", "packs", len(packs))
+	for _, p := range packs {
+		blobs := make([]format.Blob, len(p.Blobs))
+		for i, b := range p.Blobs {
+			blobs[i] = b.Blob()
+		}
+		r.idx.addPack(p.ID, blobs)
+	}
+	r.idx.mu.Lock()
+	defer r.idx.mu.Unlock()
+	r.idx.files[id] = true
+	return nil
+}
+
+// headerTail is how much of the end of a pack is read at once, in bytes: the header of about 800 blobs.
+const headerTail = 32 << 10
+
+// packHeader reads which blobs a pack says it has.
+func (r *Repository) packHeader(ctx context.Context, f stored) ([]format.Blob, error) {
+	length := min(f.Size, headerTail)
+	if length < format.FooterSize {
+		return nil, fmt.Errorf("%w: a pack of %d bytes", ErrDamaged, f.Size)
+	}
+	tail, err := r.objects.Read(ctx, r.file(packFile, f.ID), f.Size-length, length, nil)
+	if err != nil {
+		return nil, err
+	}
+	n, err := format.HeaderLength(tail[len(tail)-format.FooterSize:], f.Size)
+	if err != nil {
+		return nil, err
+	}
+	if want := int64(n) + format.FooterSize; want > length {
+		if tail, err = r.objects.Read(ctx, r.file(packFile, f.ID), f.Size-want, want, nil); err != nil {
+			return nil, err
+		}
+	}
+	end := len(tail) - format.FooterSize
+	return format.ParseHeader(tail[end-n:end], r.key, f.Size)
+}
