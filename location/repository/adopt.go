@@ -32,7 +32,7 @@ func (r *Repository) adopt(ctx context.Context) error {
 		if r.idx.hasPack(f.ID) {
 			continue
 		}
-		header, err := r.packHeader(ctx, f)
+		header, err := r.packHeader(ctx, f.ID, f.Size)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -72,30 +72,4 @@ func (r *Repository) addIndex(ctx context.Context, packs []format.IndexPack) err
 	defer r.idx.mu.Unlock()
 	r.idx.files[id] = true
 	return nil
-}
-
-// headerTail is how much of the end of a pack is read at once, in bytes: the header of about 800 blobs.
-const headerTail = 32 << 10
-
-// packHeader reads which blobs a pack says it has.
-func (r *Repository) packHeader(ctx context.Context, f stored) ([]format.Blob, error) {
-	length := min(f.Size, headerTail)
-	if length < format.FooterSize {
-		return nil, fmt.Errorf("%w: a pack of %d bytes", ErrDamaged, f.Size)
-	}
-	tail, err := r.objects.Read(ctx, r.file(packFile, f.ID), f.Size-length, length, nil)
-	if err != nil {
-		return nil, err
-	}
-	n, err := format.HeaderLength(tail[len(tail)-format.FooterSize:], f.Size)
-	if err != nil {
-		return nil, err
-	}
-	if want := int64(n) + format.FooterSize; want > length {
-		if tail, err = r.objects.Read(ctx, r.file(packFile, f.ID), f.Size-want, want, nil); err != nil {
-			return nil, err
-		}
-	}
-	end := len(tail) - format.FooterSize
-	return format.ParseHeader(tail[end-n:end], r.key, f.Size)
 }

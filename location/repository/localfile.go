@@ -72,7 +72,7 @@ func (f *localFile) Hole() (int64, error) {
 	if !f.sparse || f.data > f.pos {
 		return 0, nil
 	}
-	data, end, ok := nextData(f.fd, f.pos, f.at.Size)
+	data, end, ok := dataExtent(f.fd, f.pos, f.at.Size)
 	if !ok {
 		f.sparse = false
 	} else {

@@ -58,8 +58,8 @@ func xattr(get func(to []byte) (int, error)) ([]byte, error) {
 	}
 }
 
-// nextData is where data begins, at pos or after it, and where it ends; the end of the file if there is none. It is not known on every file system.
-func nextData(fd int, pos, size int64) (begin, end int64, ok bool) {
+// dataExtent is where data begins, at pos or after it, and where it ends; the end of the file if there is none. It is not known on every file system.
+func dataExtent(fd int, pos, size int64) (begin, end int64, ok bool) {
 	begin, err := unix.Seek(fd, pos, unix.SEEK_DATA)
 	if errors.Is(err, unix.ENXIO) {
 		return max(pos, size), max(pos, size), true

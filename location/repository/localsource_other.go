@@ -4,6 +4,6 @@ package repository
 
 func xattrs(int, string) ([]Xattr, error) { return nil, nil }
 
-func nextData(int, int64, int64) (begin, end int64, ok bool) { return 0, 0, false }
+func dataExtent(int, int64, int64) (begin, end int64, ok bool) { return 0, 0, false }
 
 func readAhead(int) {}
