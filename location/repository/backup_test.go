@@ -361,7 +361,7 @@ func TestBackupStream(t *testing.T) {
 	require.Zero(t, s.Summary.DataBlobs)
 
 	boom := errors.New("boom")
-	_, err = r.BackupStream(t.Context(), "broken", io.MultiReader(strings.NewReader(text), failing{boom}), nil)
+	_, err = r.BackupStream(t.Context(), "broken", io.MultiReader(strings.NewReader(text), failingReader{boom}), nil)
 	require.ErrorIs(t, err, boom)
 	for _, name := range []string{"", "/", "..", "a\x00b"} {
 		_, err = r.BackupStream(t.Context(), name, strings.NewReader(text), nil)
@@ -372,9 +372,9 @@ func TestBackupStream(t *testing.T) {
 	require.Len(t, found, 2)
 }
 
-type failing struct{ err error }
+type failingReader struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
 // A repository of restic is continued with its large chunks, in its own version.
 func TestBackupRestics(t *testing.T) {
