@@ -11,6 +11,9 @@ import (
 // Upload is one write. A bucket asks for it in blob.WriterOptions.BeforeWrite with a **Upload, which the driver fills in with a new one; the bucket sets what
 // it wants of the write, and reads after the writer's Close what the driver has to say.
 type Upload struct {
+	// Content, if it is not nil, is all that is going to be written: a driver may send it from there, in one request, without a copy of what it is given. It does not change until
+	// the writer's Close has returned.
+	Content []byte
 	// Retention asks the store to keep the object; the driver refuses the write if it cannot.
 	Retention Retention
 

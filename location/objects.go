@@ -27,7 +27,10 @@ func (o *Objects) Put(ctx context.Context, key string, content []byte, create bo
 	if err != nil {
 		return err
 	}
-	w := &write{b: o.b, full: full, opts: &WriteOptions{IfNotExist: create}}
+	if content == nil {
+		content = []byte{}
+	}
+	w := &write{b: o.b, full: full, opts: &WriteOptions{IfNotExist: create}, content: content}
 	wctx, abort := context.WithCancel(ctx)
 	defer abort()
 	to, err := o.b.blob.NewWriter(wctx, full, w.options(nil))

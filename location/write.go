@@ -67,6 +67,8 @@ type write struct {
 	b    *Bucket
 	full string
 	opts *WriteOptions
+	// content is all there is to write, where that is known.
+	content []byte
 	// old is what stood there before, rec what is written.
 	old earlier
 	rec record
@@ -169,7 +171,7 @@ func (w *write) ask(as func(any) bool, into **Upload) error {
 		}
 		return nil
 	}
-	up.Retention = w.opts.Retention
+	up.Retention, up.Content = w.opts.Retention, w.content
 	*into = up
 	return nil
 }

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"time"
 
@@ -74,6 +75,8 @@ type writer struct {
 	upload *location.Upload
 	lender *lender
 
+	// whole counts what was written of a content that is known in full.
+	whole int
 	small []byte
 	now   *lent
 	parts *assembly
@@ -88,6 +91,10 @@ func (w *writer) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	total := len(p)
+	if w.upload.Content != nil {
+		w.whole += total
+		return total, nil
+	}
 	if w.now == nil && w.parts == nil {
 		if len(w.small)+len(p) <= min(borrowed, w.b.limits.part) {
 			if w.small == nil {
@@ -249,6 +256,12 @@ func (w *writer) single() error {
 	data, crc := w.small, crc32.Checksum(w.small, castagnoli)
 	if w.now != nil {
 		data, crc = w.now.bytes(), w.now.crc
+	}
+	if w.upload.Content != nil {
+		data, crc = w.upload.Content, crc32.Checksum(w.upload.Content, castagnoli)
+		if w.whole != len(data) {
+			return fmt.Errorf("write object %q: %d bytes were written, not the %d that were announced", w.o.key, w.whole, len(data))
+		}
 	}
 	done, err := w.b.put(w.ctx, w.o, data, crc)
 	if err != nil {
