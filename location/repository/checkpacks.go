@@ -102,6 +102,11 @@ func (c *checker) readPacks(ctx context.Context, part readData) error {
 		total += c.packs[n]
 	}
 	c.meter.total(0, total)
+	return c.v.eachPack(ctx, packs, c.readPack)
+}
+
+// eachPack calls do for each of the packs, Options.Connections at once, with buffers to read into.
+func (v *view) eachPack(ctx context.Context, packs []uint32, do func(ctx context.Context, n uint32, b *checkBuffers) error) error {
 	work := make(chan uint32)
 	tasks, tctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error {
@@ -115,11 +120,11 @@ func (c *checker) readPacks(ctx context.Context, part readData) error {
 		}
 		return nil
 	})
-	for range min(c.r.opts.Connections, len(packs)) {
+	for range min(v.opts.Connections, len(packs)) {
 		tasks.Go(func() error {
 			b := &checkBuffers{held: make([]byte, 0, checkPiece)}
 			for n := range work {
-				if err := c.readPack(tctx, n, b); err != nil {
+				if err := do(tctx, n, b); err != nil {
 					return err
 				}
 			}

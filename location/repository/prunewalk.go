@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,7 +23,12 @@ const (
 
 // damaged tells whether an error means that what is stored is not right, and not that it could not be looked at.
 func damaged(err error) bool {
-	return errors.Is(err, ErrDamaged) || errors.Is(err, location.ErrCorrupt) || errors.Is(err, location.ErrNotFound)
+	for _, target := range []error{ErrDamaged, location.ErrCorrupt, location.ErrNotFound, syscall.EIO} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
 }
 
 // runs splits blobs of one pack, sorted by offset, into what is read at once.
