@@ -75,7 +75,7 @@ An interrupt (Ctrl-C) ends a command in order and says what is left; the reposit
 	flags.IntVar(&c.connections, "connections", 0, "requests to the location at once (default 4)")
 	flags.BoolVar(&c.verbose, "verbose", false, "write what goes on to standard error")
 	cmd.SetFlagErrorFunc(agent.FlagError)
-	cmd.AddCommand(c.initCommand(), c.snapshotsCommand(), c.lsCommand(), c.restoreCommand(), c.dumpCommand(), c.checkCommand(), c.forgetCommand(), c.pruneCommand(), c.statsCommand(), c.keyCommand(), c.unlockCommand())
+	cmd.AddCommand(c.initCommand(), c.backupCommand(), c.snapshotsCommand(), c.lsCommand(), c.restoreCommand(), c.dumpCommand(), c.checkCommand(), c.forgetCommand(), c.pruneCommand(), c.statsCommand(), c.keyCommand(), c.unlockCommand())
 	return cmd
 }
 
