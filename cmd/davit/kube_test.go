@@ -172,11 +172,11 @@ func TestNamespacesThatMayHoldPods(t *testing.T) {
 	o := &order{resume: true}
 	o.blueprints, o.base, err = recorded(events[0].Run)
 	require.NoError(t, err)
-	namespaces, err := (&session{namespace: "mine"}).podNamespaces(o)
+	namespaces, err := (&session{namespace: "mine", flags: &runFlags{}}).podNamespaces(o)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"mine", "shop"}, namespaces)
 	o = &order{blueprints: o.blueprints, base: o.base, request: &request{objects: []template.ObjectReference{{Kind: "Namespace", Name: "a"}, {Kind: "Namespace", Name: "b"}}}}
-	namespaces, err = (&session{namespace: "mine"}).podNamespaces(o)
+	namespaces, err = (&session{namespace: "mine", flags: &runFlags{}}).podNamespaces(o)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "b", "mine"}, namespaces)
 }

@@ -23,10 +23,11 @@ type kubeFlags struct {
 	podSecurity             string
 	runAsImage              bool
 	serviceAccounts         []string
+	moverImage              string
 }
 
 // kubeOnly are the flags that make no sense on this machine.
-var kubeOnly = []string{"kubeconfig", "context", "as", "qps", "burst", "pod-security", "run-as-image", "service-account"}
+var kubeOnly = []string{"kubeconfig", "context", "as", "qps", "burst", "pod-security", "run-as-image", "service-account", "mover-image"}
 
 func (f *kubeFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default $KUBECONFIG or ~/.kube/config, else the cluster of the pod this runs in)")
@@ -38,6 +39,7 @@ func (f *kubeFlags) bind(flags *pflag.FlagSet) {
 		"Pod Security Standard that podOverrides must keep to: `baseline`, restricted or privileged")
 	flags.BoolVar(&f.runAsImage, "run-as-image", false, "let the containers of pods run as their image says, as root too, without the settings of the restricted standard")
 	flags.StringSliceVar(&f.serviceAccounts, "service-account", nil, "`NAME` of a service account that a podOverride may name; repeat it for several (default none)")
+	flags.StringVar(&f.moverImage, "mover-image", "", "`IMAGE` that has davit, for the pods that mount volumes to move data (default the image that a phase names)")
 }
 
 // policy is what pods may have.

@@ -67,7 +67,7 @@ func (s *session) newOrder(ctx context.Context, req *request) (*order, error) {
 	if o.id == "" {
 		o.id = newID(specs[0].Name)
 	}
-	reg, err := registry(s.namespace)
+	reg, err := registryFor(s.namespace, s.flags.kube.moverImage)
 	if err != nil {
 		return nil, err
 	}

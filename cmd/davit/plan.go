@@ -132,7 +132,7 @@ func (s *session) preview(ctx context.Context, o *order) (*planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	reg, err := registry(s.namespace)
+	reg, err := registryFor(s.namespace, s.flags.kube.moverImage)
 	if err != nil {
 		return nil, err
 	}

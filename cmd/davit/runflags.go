@@ -22,6 +22,8 @@ type runFlags struct {
 	options, artifacts, secrets, configMaps            []string
 	state, run, onUnknown                              string
 	verbose, catalog                                   bool
+	allowDefaultKey                                    bool
+	parallel                                           int
 	kube                                               kubeFlags
 }
 
@@ -49,6 +51,8 @@ func (f *runFlags) bindTo(cmd *cobra.Command) {
 	flags.StringVar(&f.state, "state", "", "`FOLDER` of journals (default $XDG_STATE_HOME/davit or ~/.local/state/davit)")
 	flags.StringVar(&f.run, "run", "", "`ID` of the run: resumed when its journal is there, else the name of a new one (default generated)")
 	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
+	flags.BoolVar(&f.allowDefaultKey, "allow-default-key", false, "open repositories of Kanister that have its public password; a new one never has it")
+	flags.IntVar(&f.parallel, "parallel", 0, "`NUMBER` of pods whose volumes are backed up or restored at once (default 4)")
 	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
 	for _, name := range kubeOnly {
 		cmd.MarkFlagsMutuallyExclusive("local", name)

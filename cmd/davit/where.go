@@ -89,7 +89,7 @@ func (s *session) open(ctx context.Context, o *order, logger *slog.Logger) (bind
 
 // podNamespaces lists the namespaces in which the run's functions may create pods, as far as that is known before it begins: what it may leave behind is there.
 func (s *session) podNamespaces(o *order) ([]string, error) {
-	reg, err := registry(s.namespace)
+	reg, err := registryFor(s.namespace, s.flags.kube.moverImage)
 	if err != nil {
 		return nil, err
 	}

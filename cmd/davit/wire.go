@@ -8,6 +8,7 @@ import (
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/function/builtin"
+	"github.com/davit-project/davit/function/data"
 	"github.com/davit-project/davit/function/kube"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/all"
@@ -16,8 +17,11 @@ import (
 )
 
 // registry holds every function, to lint, to describe, and to tell the permissions of: pods are in the namespace where a phase names none.
-func registry(namespace string) (*function.Registry, error) {
-	return function.NewRegistry(builtin.All(builtin.Deps{Kube: kube.Deps{Namespace: namespace}})...)
+func registry(namespace string) (*function.Registry, error) { return registryFor(namespace, "") }
+
+// registryFor is registry for runs that have an image for the pods that move data.
+func registryFor(namespace, moverImage string) (*function.Registry, error) {
+	return function.NewRegistry(builtin.All(builtin.Deps{Kube: kube.Deps{Namespace: namespace}, Data: data.Deps{MoverImage: moverImage}})...)
 }
 
 // binding is a cluster with all that functions, parameters and the engine need of it.
@@ -43,6 +47,7 @@ func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logge
 	reg, err := function.NewRegistry(builtin.All(builtin.Deps{
 		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.namespace},
 		Open: openBucket,
+		Data: s.dataDeps(c),
 	})...)
 	if err != nil {
 		return nil, err
@@ -55,6 +60,15 @@ func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logge
 		opts.Manifest = keepManifest
 	}
 	return engine.New(reg, s.source(kubedata.New(c, c)), opts), nil
+}
+
+// dataDeps is what moves volume data. Where there is no Kubernetes, davit itself is in every pod and images do not count.
+func (s *session) dataDeps(c binding) data.Deps {
+	d := data.Deps{Keys: data.SecretKeys(c, s.namespace), AllowDefaultKey: s.flags.allowDefaultKey, MoverImage: s.flags.kube.moverImage, Parallel: s.flags.parallel}
+	if s.local {
+		d.MoverImage = onThisMachine
+	}
+	return d
 }
 
 // openBucket opens the bucket of a profile's JSON.

@@ -285,7 +285,7 @@ func TestOfWholeActions(t *testing.T) {
   backup:
     phases:
     - {func: KubeExec, name: a, args: {namespace: "{{ .StatefulSet.Namespace }}", pod: p, command: [x]}}
-    - {func: CopyVolumeData, name: b, args: {namespace: n, volume: v, dataArtifactPrefix: p}}
+    - {func: DeleteDataUsingKopiaServer, name: b, args: {namespace: n, backupID: i, image: p}}
     deferPhase: {func: ScaleWorkload, args: {replicas: 1}}
 `)
 	p, err := rbac.Of(registry(t), bp, blueprint.ActionSpec{Name: "backup", Object: ref}, nil)
@@ -295,7 +295,7 @@ func TestOfWholeActions(t *testing.T) {
 		"app:  pods [] get,list (KubeExec, ScaleWorkload, the subject's pods)",
 		"app:  pods/exec [] get,create (KubeExec)",
 		"app: apps statefulsets [db] get,patch (ScaleWorkload, the subject)",
-		`unknown: action "backup": phase "b": function CopyVolumeData is not built in`), show(joined))
+		`unknown: action "backup": phase "b": function DeleteDataUsingKopiaServer is not built in`), show(joined))
 }
 
 func TestWhatIsNotThere(t *testing.T) {

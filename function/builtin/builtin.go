@@ -7,6 +7,7 @@
 package builtin
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -25,14 +26,35 @@ type Deps struct {
 	Kube kube.Deps
 	// Open opens the bucket of a profile's JSON.
 	Open func(ctx context.Context, profile []byte) (*location.Bucket, error)
+	// Data is for the functions that move volume data. What it has of the cluster, its namespace and Open are those above where they are not set.
+	Data data.Deps
 }
 
 // All returns every function, those that are only declared included.
 func All(d Deps) []function.Func {
 	return slices.Concat(
 		kube.Functions(d.Kube),
-		[]function.Func{data.LocationDelete(d.Open)}, data.Declared(),
+		data.Functions(d.data()), data.Declared(),
 		volume.Declared(),
 		rds.Declared(),
 	)
+}
+
+// data completes what moves data.
+func (d Deps) data() data.Deps {
+	out := d.Data
+	if out.Open == nil {
+		out.Open = d.Open
+	}
+	if out.Exec == nil {
+		out.Exec = d.Kube.Exec
+	}
+	if out.Pods == nil {
+		out.Pods = d.Kube.Pods
+	}
+	if out.Objects == nil && d.Kube.Objects != nil {
+		out.Objects = d.Kube.Objects
+	}
+	out.Namespace = cmp.Or(out.Namespace, d.Kube.Namespace)
+	return out
 }

@@ -1,14 +1,17 @@
 package data
 
-import "github.com/davit-project/davit/function"
+import (
+	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/internal/podspec"
+)
 
-const notAdvised = "Kanister plans to deprecate it; use KubeTask with the application's own dump and davit location push"
+const notAdvised = "Kanister plans to deprecate it; where an application has a dump of its own, use KubeTask with that and davit location push"
 
 type backupDataArgs struct {
 	Namespace            string `arg:"namespace" doc:"Namespace of the pod."`
 	Pod                  string `arg:"pod" doc:"Name of the pod."`
-	Container            string `arg:"container" doc:"Container that mounts the data and has the backup tools."`
-	IncludePath          string `arg:"includePath,command" doc:"Folder to back up, as the container sees it."`
+	Container            string `arg:"container" doc:"Container that has the data."`
+	IncludePath          string `arg:"includePath,command" doc:"Folder to back up, an absolute path as the container sees it."`
 	BackupArtifactPrefix string `arg:"backupArtifactPrefix" doc:"Path of the repository in the location; the bucket's name is put before it unless it begins with it."`
 	encryption
 	transport
@@ -23,10 +26,10 @@ type backupDataOutputs struct {
 	Version   string `out:"version" doc:"Version of the function that made the snapshot."`
 }
 
-func backupData() function.Func {
-	return function.Declare[backupDataArgs, backupDataOutputs]("BackupData",
-		"Backs up a folder of a running container to the location of the profile.",
+func backupData(d Deps) function.Func {
+	return function.Define("BackupData", "Backs up a folder of a running container to the location of the profile.", d.backupData,
 		&function.Options{
+			Replay: function.Adopt, Rules: d.backupRules,
 			Deprecated: notAdvised,
 			Example: `func: BackupData
 name: backup
@@ -42,8 +45,8 @@ args:
 
 type backupDataAllArgs struct {
 	Namespace            string   `arg:"namespace" doc:"Namespace of the pods."`
-	Container            string   `arg:"container" doc:"Container that mounts the data and has the backup tools, in every pod."`
-	IncludePath          string   `arg:"includePath,command" doc:"Folder to back up, as the containers see it."`
+	Container            string   `arg:"container" doc:"Container that has the data, in every pod."`
+	IncludePath          string   `arg:"includePath,command" doc:"Folder to back up, an absolute path as the containers see it."`
 	BackupArtifactPrefix string   `arg:"backupArtifactPrefix" doc:"Path in the location below which each pod has its repository."`
 	Pods                 []string `arg:"pods,words,optional" doc:"Names of the pods; those of the action's subject if unset."`
 	encryption
@@ -55,10 +58,10 @@ type backupDataAllOutputs struct {
 	Version       string `out:"version" doc:"Version of the function that made the snapshots."`
 }
 
-func backupDataAll() function.Func {
-	return function.Declare[backupDataAllArgs, backupDataAllOutputs]("BackupDataAll",
-		"Backs up the same folder of several running pods, each to a repository of its own.",
+func backupDataAll(d Deps) function.Func {
+	return function.Define("BackupDataAll", "Backs up the same folder of several running pods, each to a repository of its own.", d.backupDataAll,
 		&function.Options{
+			Replay: function.Adopt, Rules: d.backupRules,
 			Deprecated: notAdvised,
 			Example: `func: BackupDataAll
 name: backup
@@ -72,11 +75,11 @@ args:
 }
 
 type backupDataStatsArgs struct {
-	Namespace            string `arg:"namespace" doc:"Namespace of the pod that reads the repository."`
+	Namespace            string `arg:"namespace" doc:"Accepted and ignored: the host program reads the repository itself."`
 	BackupArtifactPrefix string `arg:"backupArtifactPrefix" doc:"Path of the repository in the location."`
 	BackupID             string `arg:"backupID,command" doc:"Identifier of the snapshot."`
-	StatsMode            string `arg:"statsMode,command" default:"restore-size" doc:"What is counted; the mode of the backup tool."`
-	toolsImage
+	StatsMode            string `arg:"statsMode,command" default:"restore-size" doc:"What is counted: restore-size, files-by-contents, blobs-per-file or raw-data, as restic counts them."`
+	unusedImage
 	encryption
 	podSettings
 }
@@ -88,11 +91,10 @@ type backupDataStatsOutputs struct {
 	Version   string `out:"version" doc:"Version of the function."`
 }
 
-func backupDataStats() function.Func {
-	return function.Declare[backupDataStatsArgs, backupDataStatsOutputs]("BackupDataStats",
-		"Counts the files and bytes of a snapshot in a repository.",
+func backupDataStats(d Deps) function.Func {
+	return function.Define("BackupDataStats", "Counts the files and bytes of a snapshot in a repository.", d.backupDataStats,
 		&function.Options{
-			Replay: function.Idempotent,
+			Replay: function.Idempotent, Rules: d.keyRules,
 			Example: `func: BackupDataStats
 name: stats
 args:
@@ -108,7 +110,7 @@ type copyVolumeDataArgs struct {
 	Volume             string `arg:"volume" doc:"Name of the persistent volume claim."`
 	DataArtifactPrefix string `arg:"dataArtifactPrefix" doc:"Path of the repository in the location; the bucket's name is put before it unless it begins with it."`
 	MountPath          string `arg:"mountPath,optional" doc:"Where the claim is mounted; /mnt/vol_data/ and the claim's name if unset."`
-	toolsImage
+	moverImage
 	encryption
 	transport
 	podSettings
@@ -125,10 +127,9 @@ type copyVolumeDataOutputs struct {
 	Version                string `out:"version" doc:"Version of the function that made the snapshot."`
 }
 
-func copyVolumeData() function.Func {
-	return function.Declare[copyVolumeDataArgs, copyVolumeDataOutputs]("CopyVolumeData",
-		"Backs up a whole volume to the location of the profile, from a pod that mounts it.",
-		&function.Options{Example: `func: CopyVolumeData
+func copyVolumeData(d Deps) function.Func {
+	return function.Define("CopyVolumeData", "Backs up a whole volume to the location of the profile, from a pod that mounts it.", d.copyVolumeData,
+		&function.Options{Replay: function.Adopt, Check: podspec.Check, Rules: d.copyRules, Example: `func: CopyVolumeData
 name: copy
 args:
   namespace: "{{ .PVC.Namespace }}"

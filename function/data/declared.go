@@ -5,17 +5,12 @@ import "github.com/davit-project/davit/function"
 // Declared returns the functions of this package that are known by their schemas alone: blueprints that call them are linted and
 // documented, running one fails with function.ErrDeclared.
 func Declared() []function.Func {
-	return []function.Func{
-		backupData(), backupDataAll(), backupDataStats(),
-		restoreData(), restoreDataAll(), copyVolumeData(),
-		deleteData(), deleteDataAll(), checkRepository(),
-		backupDataUsingKopiaServer(), restoreDataUsingKopiaServer(), deleteDataUsingKopiaServer(),
-	}
+	return []function.Func{backupDataUsingKopiaServer(), restoreDataUsingKopiaServer(), deleteDataUsingKopiaServer()}
 }
 
 // encryption is the key of a repository.
 type encryption struct {
-	EncryptionKey function.Secret `arg:"encryptionKey,optional" doc:"Password of the repository; a fixed one that everybody knows if unset."`
+	EncryptionKey function.Secret `arg:"encryptionKey,optional" doc:"Password of the repository; if unset, the one that the host program keeps for it."`
 }
 
 // transport is how the repository is reached.
@@ -23,9 +18,14 @@ type transport struct {
 	InsecureTLS bool `arg:"insecureTLS" default:"false" doc:"Accept any certificate of the object store."`
 }
 
-// toolsImage is the image of a pod that works on a repository.
-type toolsImage struct {
-	Image string `arg:"image,optional" doc:"Image with the backup tools; the standard tools image if unset."`
+// moverImage is the image of a pod that moves data.
+type moverImage struct {
+	Image string `arg:"image,optional" doc:"Image that has davit, for where the host program names none."`
+}
+
+// unusedImage is the image of a pod that Kanister works on a repository with.
+type unusedImage struct {
+	Image string `arg:"image,optional" doc:"Accepted and ignored: the host program works on the repository itself."`
 }
 
 // podMetadata is added to the pod.

@@ -1,6 +1,7 @@
 package data_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +10,11 @@ import (
 	"github.com/davit-project/davit/function/data"
 	"github.com/davit-project/davit/function/functiontest"
 )
+
+// all are the functions of the package but LocationDelete, which has tests of its own.
+func all() []function.Func {
+	return append(slices.DeleteFunc(data.Functions(data.Deps{}), func(f function.Func) bool { return f.Name() == "LocationDelete" }), data.Declared()...)
+}
 
 // TestDeclarations compares the declarations with what blueprints in the field can rely on.
 func TestDeclarations(t *testing.T) {
@@ -43,7 +49,7 @@ func TestDeclarations(t *testing.T) {
 		"DeleteDataUsingKopiaServer": {Required: "backupID namespace image",
 			Optional: "repositoryServerUserHostname podAnnotations podLabels"},
 	}
-	require.NoError(t, functiontest.Declarations(t.Context(), data.Declared(), tests))
+	require.NoError(t, functiontest.Declarations(t.Context(), all(), tests))
 }
 
 func TestRules(t *testing.T) {
@@ -71,7 +77,7 @@ func TestRules(t *testing.T) {
 		"neither pod nor volumes for kopia": {"RestoreDataUsingKopiaServer", map[string]any{"backupIdentifier": "i", "restorePath": "/"},
 			[]function.Problem{{Fault: function.FaultMissing, Message: "one of pod and volumes is required"}}},
 	}
-	reg, err := function.NewRegistry(data.Declared()...)
+	reg, err := function.NewRegistry(all()...)
 	require.NoError(t, err)
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 )
 
 type deleteDataArgs struct {
-	Namespace            string   `arg:"namespace" doc:"Namespace of the pod that works on the repository."`
+	Namespace            string   `arg:"namespace" doc:"Accepted and ignored: the host program works on the repository itself."`
 	BackupArtifactPrefix []string `arg:"backupArtifactPrefix,words" doc:"Paths of repositories in the location, one for each snapshot."`
 	BackupID             []string `arg:"backupID,words,optional,command" doc:"Identifiers of the snapshots; instead of backupTag."`
 	BackupTag            []string `arg:"backupTag,words,optional,command" doc:"Tags of the snapshots; instead of backupID."`
 	ReclaimSpace         bool     `arg:"reclaimSpace" default:"false" doc:"Remove data from the location that no snapshot needs any more; slow."`
-	toolsImage
+	unusedImage
 	encryption
 	transport
 	podSettings
@@ -23,11 +23,10 @@ type deleteOutputs struct {
 	SpaceFreed string `out:"spaceFreed" doc:"Size of what was removed from the location: a number of bytes followed by B."`
 }
 
-func deleteData() function.Func {
-	return function.Declare[deleteDataArgs, deleteOutputs]("DeleteData",
-		"Deletes snapshots of BackupData or CopyVolumeData.",
+func deleteData(d Deps) function.Func {
+	return function.Define("DeleteData", "Deletes snapshots of BackupData or CopyVolumeData.", d.deleteData,
 		&function.Options{
-			Replay: function.Idempotent,
+			Replay: function.Idempotent, Rules: d.keyRules,
 			Check: func(args map[string]any) []function.Problem {
 				return append(function.ExactlyOne(args, "backupID", "backupTag"), equalCounts(args)...)
 			},
@@ -64,21 +63,20 @@ func plainWords(v any) (int, bool) {
 }
 
 type deleteDataAllArgs struct {
-	Namespace            string `arg:"namespace" doc:"Namespace of the pod that works on the repositories."`
-	BackupArtifactPrefix string `arg:"backupArtifactPrefix" doc:"Path in the location below which each pod has its repository, the bucket's name included."`
+	Namespace            string `arg:"namespace" doc:"Accepted and ignored: the host program works on the repositories itself."`
+	BackupArtifactPrefix string `arg:"backupArtifactPrefix" doc:"Path in the location below which each pod has its repository; the bucket's name is put before it unless it begins with it."`
 	BackupInfo           string `arg:"backupInfo" doc:"Output BackupAllInfo of BackupDataAll."`
 	ReclaimSpace         bool   `arg:"reclaimSpace" default:"false" doc:"Remove data from the location that no snapshot needs any more; slow."`
-	toolsImage
+	unusedImage
 	encryption
 	transport
 	podSettings
 }
 
-func deleteDataAll() function.Func {
-	return function.Declare[deleteDataAllArgs, deleteOutputs]("DeleteDataAll",
-		"Deletes the snapshots of BackupDataAll.",
+func deleteDataAll(d Deps) function.Func {
+	return function.Define("DeleteDataAll", "Deletes the snapshots of BackupDataAll.", d.deleteDataAll,
 		&function.Options{
-			Replay: function.Idempotent,
+			Replay: function.Idempotent, Rules: d.keyRules,
 			Example: `func: DeleteDataAll
 name: delete
 args:
@@ -92,7 +90,7 @@ args:
 
 type checkRepositoryArgs struct {
 	BackupArtifactPrefix string `arg:"backupArtifactPrefix" doc:"Path of the repository in the location."`
-	toolsImage
+	unusedImage
 	encryption
 	transport
 	podSettings
@@ -104,11 +102,10 @@ type checkRepositoryOutputs struct {
 	Version           string `out:"version" doc:"Version of the function."`
 }
 
-func checkRepository() function.Func {
-	return function.Declare[checkRepositoryArgs, checkRepositoryOutputs]("CheckRepository",
-		"Tells whether a repository exists and its password opens it.",
+func checkRepository(d Deps) function.Func {
+	return function.Define("CheckRepository", "Tells whether a repository exists and its password opens it.", d.checkRepository,
 		&function.Options{
-			Replay: function.Idempotent,
+			Replay: function.Idempotent, Rules: d.keyRules,
 			Example: `func: CheckRepository
 name: check
 args:

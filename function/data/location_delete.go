@@ -19,7 +19,7 @@ type locationDeleteOutputs struct {
 }
 
 // LocationDelete returns the function of that name, which deletes an object of the run's profile's location and everything
-// below it. A path that is not there is no error. Open opens the bucket of a profile's JSON; the function closes it.
+// below it; or, where there is nothing, the repository of BackupData that its path names, which is not below the prefix. A path that is not there is no error. Open opens the bucket of a profile's JSON; the function closes it.
 func LocationDelete(open func(ctx context.Context, profile []byte) (*location.Bucket, error)) function.Func {
 	run := func(ctx context.Context, call *function.Call, in locationDeleteArgs) (locationDeleteOutputs, error) {
 		if !call.Profile.IsSet() {
@@ -35,6 +35,9 @@ func LocationDelete(open func(ctx context.Context, profile []byte) (*location.Bu
 			return locationDeleteOutputs{}, function.Permanent(err)
 		}
 		deleted, err := deleteBelow(ctx, open, profile, path)
+		if err == nil && deleted == 0 && loc.Prefix != "" {
+			deleted, err = deleteRepository(ctx, open, call, in.Artifact)
+		}
 		if errors.Is(err, location.ErrKey) || errors.Is(err, location.ErrProfile) || errors.Is(err, location.ErrUnsupported) {
 			err = function.Permanent(err)
 		}
@@ -58,6 +61,31 @@ func deleteBelow(ctx context.Context, open func(context.Context, []byte) (*locat
 	}
 	deleted, err := b.Delete(ctx, path)
 	return deleted, errors.Join(err, b.Close())
+}
+
+// deleteRepository deletes the repository that the path names, if there is one and the bucket's name stands before the path. Repositories are right below the bucket, whatever the
+// profile's prefix is, so blueprints that delete one by its artifact would miss it. What makes it a repository is deleted last, so that this can be done again.
+func deleteRepository(ctx context.Context, open func(context.Context, []byte) (*location.Bucket, error), call *function.Call, artifact string) (deleted int, err error) {
+	p, err := placeOf(call, artifact, false)
+	if err != nil || strings.Trim(artifact, "/") != strings.Trim(p.full, "/") {
+		return 0, nil //nolint:nilerr // it names no repository
+	}
+	d := Deps{Open: open}
+	there, err := p.exists(ctx, d)
+	if err != nil || !there {
+		return 0, err
+	}
+	err = p.with(ctx, d, func(b *location.Bucket) error {
+		for _, part := range []string{"snapshots", "index", "data", "locks", ""} {
+			n, err := b.Delete(ctx, strings.Trim(p.path+"/"+part, "/"))
+			deleted += n
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return deleted, err
 }
 
 // withoutBucket takes the bucket off the front of the path, if it is there as a whole name. A URL, such as s3://bucket/path,

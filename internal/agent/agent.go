@@ -86,10 +86,10 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	return ExitCode(err)
 }
 
-// AddCommands mounts location, output and stream below root. Their errors are to be printed by the caller; ExitCode tells with which
+// AddCommands mounts location, output, stream and mover below root. Their errors are to be printed by the caller; ExitCode tells with which
 // code to end.
 func AddCommands(root *cobra.Command, s Streams) {
-	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s), streamCommand(s)} {
+	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s), streamCommand(s), moverCommand(s)} {
 		c.SetFlagErrorFunc(FlagError)
 		ignoredVerbosity(c)
 		root.AddCommand(c)
