@@ -7,8 +7,8 @@ import (
 	"github.com/davit-project/davit/location/repository/internal/format"
 )
 
-// adopt writes an index for packs that are in none: a backup that was killed has left them. It does nothing while somebody else holds a lock, whose packs they may be. A pack
-// that cannot be read is left to a prune.
+// adopt writes an index for packs that are in none: a backup that was killed has left them. It does nothing while somebody else holds a lock, whose packs they may be. The dead
+// backup may not have come to confirm what was stored, so a pack is read in whole and taken only if its hash is its name. Others are left to a prune.
 func (r *Repository) adopt(ctx context.Context) error {
 	locks, err := r.Locks(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (r *Repository) adopt(ctx context.Context) error {
 		if r.idx.hasPack(f.ID) {
 			continue
 		}
-		header, err := r.packHeader(ctx, f.ID, f.Size)
+		header, err := r.wholePack(ctx, f)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -49,6 +49,30 @@ func (r *Repository) adopt(ctx context.Context) error {
 		}
 	}
 	return r.addIndex(ctx, found)
+}
+
+// maxAdopted is how long a pack may be that is read in whole, in bytes; restic's have up to 128 MiB.
+const maxAdopted = 160 << 20
+
+// wholePack reads a pack, compares its hash with its name, and returns its header.
+func (r *Repository) wholePack(ctx context.Context, f stored) ([]format.Blob, error) {
+	content, err := r.objects.ReadAll(ctx, r.file(packFile, f.ID), maxAdopted)
+	if err != nil {
+		return nil, err
+	}
+	if format.Hash(content) != f.ID {
+		return nil, fmt.Errorf("%w: the content of the pack has another hash", ErrDamaged)
+	}
+	if len(content) < format.FooterSize {
+		return nil, fmt.Errorf("%w: the pack has %d bytes", ErrDamaged, len(content))
+	}
+	size := int64(len(content))
+	length, err := format.HeaderLength(content[len(content)-format.FooterSize:], size)
+	if err != nil {
+		return nil, err
+	}
+	end := len(content) - format.FooterSize
+	return format.ParseHeader(content[end-length:end], r.key, size)
 }
 
 // addIndex writes an index file of the packs and takes them into the index.

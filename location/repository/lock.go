@@ -82,8 +82,13 @@ func (r *Repository) stale(l format.Lock) bool {
 	if time.Since(l.Time) > lockStale {
 		return true
 	}
-	return l.Hostname != "" && l.Hostname == r.opts.Host && l.PID > 0 && errors.Is(syscall.Kill(l.PID, 0), syscall.ESRCH)
+	here := l.Hostname != "" && (l.Hostname == r.opts.Host || l.Hostname == r.lockHost())
+	return here && l.PID > 0 && errors.Is(syscall.Kill(l.PID, 0), syscall.ESRCH)
 }
+
+// lockHost is what locks have for a host name. It differs from the host's, because restic sends SIGHUP to the process of a lock of its own host to find out whether it is there,
+// which ends a process that does not ignore it: so restic knows our locks as stale by their age alone.
+func (r *Repository) lockHost() string { return r.opts.Host + " (davit)" }
 
 // Unlock removes stale locks and returns how many those were; with all, every lock: only when nobody works on the repository.
 func (r *Repository) Unlock(ctx context.Context, all bool) (int, error) {
@@ -198,7 +203,7 @@ func (l *lock) others(ctx context.Context) error {
 func (l *lock) write(ctx context.Context) error {
 	now := time.Now()
 	content := format.Lock{
-		Time: now, Exclusive: l.exclusive, Hostname: l.r.opts.Host, Username: l.r.opts.User, PID: os.Getpid(),
+		Time: now, Exclusive: l.exclusive, Hostname: l.r.lockHost(), Username: l.r.opts.User, PID: os.Getpid(),
 		UID: uint32(max(0, os.Getuid())), GID: uint32(max(0, os.Getgid())), //nolint:gosec // they are 32 bits wide
 	}
 	id, err := l.r.saveJSON(ctx, lockFile, content)

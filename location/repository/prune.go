@@ -224,7 +224,7 @@ func (p *prune) safe(ctx context.Context) error {
 		return err
 	}
 	own := func(l LockInfo) bool {
-		return l.Exclusive && l.PID == os.Getpid() && l.Host == p.v.opts.Host && time.Since(l.Time) < lockLost
+		return l.Exclusive && l.PID == os.Getpid() && l.Host == p.v.lockHost() && time.Since(l.Time) < lockLost
 	}
 	if !slices.ContainsFunc(locks, own) {
 		return fmt.Errorf("%w: it is not there, or too old: nothing more is removed: prune again", ErrLockLost)
