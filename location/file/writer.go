@@ -67,7 +67,8 @@ func placeable(root *os.Root, key string) error {
 func createTemp(root *os.Root) (*os.File, string, error) {
 	var err error
 	for range tries {
-		if err = root.MkdirAll(tempDir, 0o700); errors.Is(err, fs.ErrNotExist) { // another writer has just tidied its parent away
+		// Another writer may have just tidied it, or its parent, away.
+		if err = root.MkdirAll(tempDir, 0o700); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err != nil {

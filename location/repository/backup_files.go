@@ -15,7 +15,7 @@ import (
 
 const (
 	// segmentSize is how much of a file is read at once, in bytes; where chunks can be longer, as much as needed.
-	segmentSize = 1 << 20
+	segmentSize = 512 << 10
 	// keptSegment is how long a buffer may be to be used again.
 	keptSegment = 2 << 20
 	// hole is how long a hole must be to be stored as pieces of that size, without its zeros being read, in bytes.

@@ -60,10 +60,11 @@ func (f *localFile) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, &fs.PathError{Op: "read", Path: f.path, Err: err}
 	}
-	if n == 0 && len(p) > 0 {
-		return 0, io.EOF
-	}
 	f.pos += int64(n)
+	if n == 0 && len(p) > 0 || f.pos == f.at.Size {
+		// What was added since it was opened is the next backup's; Changed tells.
+		return n, io.EOF
+	}
 	return n, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/davit-project/davit/location/repository/internal/chunk"
 	"github.com/davit-project/davit/location/repository/internal/format"
 )
 
@@ -98,7 +99,7 @@ func (w *writer) save(ctx context.Context, t format.BlobType, content []byte) (s
 
 func (w *writer) saveNew(ctx context.Context, h format.Handle, content []byte) (saved, error) {
 	payload, uncompressed := content, uint32(0)
-	if w.r.cfg.Version >= format.Version2 && (h.Type == format.TreeBlob || compressible(content)) {
+	if w.r.cfg.Version >= format.Version2 && (h.Type == format.TreeBlob || chunk.Compressible(content)) {
 		scratch := w.r.packs.scratch()
 		defer w.r.packs.done(scratch)
 		*scratch = w.r.codec.Compress((*scratch)[:0], content)
@@ -377,6 +378,3 @@ func (b *packBuffers) scratch() *[]byte {
 }
 
 func (b *packBuffers) done(scratch *[]byte) { b.scratches.Put(scratch) }
-
-// compressible tells whether a blob is worth the try.
-func compressible([]byte) bool { return true }

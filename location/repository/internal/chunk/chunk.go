@@ -57,7 +57,7 @@ func (s *Splitter) Next(data []byte, end bool) int {
 	if s.rule.rabin != nil {
 		n = s.rabin(data)
 	} else {
-		n = s.gear(data, end)
+		n = s.gear(data)
 	}
 	if n == 0 && end {
 		n = len(data)

@@ -31,11 +31,8 @@ func newGear(polynomial uint64) *gear {
 }
 
 // gear is Next for Davit's chunks.
-func (s *Splitter) gear(data []byte, end bool) int {
+func (s *Splitter) gear(data []byte) int {
 	average := s.average()
-	if len(data) < 4*average && !end {
-		return 0
-	}
 	data = data[:min(len(data), 4*average)]
 	least, normal := average/4, average/5*4
 	if len(data) <= least {
@@ -43,21 +40,27 @@ func (s *Splitter) gear(data []byte, end bool) int {
 	}
 	// A fingerprint is below 2^64/n with a chance of 1/n.
 	low := math.MaxUint64 / uint64(8*average) //nolint:gosec // not negative
-	g, h := s.rule.gear, uint64(0)
-	for _, b := range data[least-window : least] {
-		h = h<<1 + g.once[b]
+	g, h, at := s.rule.gear, s.digest, s.scanned
+	if at == 0 {
+		for _, b := range data[least-window : least] {
+			h = h<<1 + g.once[b]
+		}
+		at = least
 	}
-	middle := min(normal, len(data))
-	n, h := g.cut(h, data[least:middle], low)
-	if n > 0 {
-		return least + n
+	var n int
+	if middle := min(normal, len(data)); at < middle {
+		if n, h = g.cut(h, data[at:middle], low); n > 0 {
+			return at + n
+		}
+		at = middle
 	}
-	if n, _ = g.cut(h, data[middle:], 64*low); n > 0 {
-		return middle + n
+	if n, h = g.cut(h, data[at:], 64*low); n > 0 {
+		return at + n
 	}
 	if len(data) == 4*average {
 		return len(data)
 	}
+	s.scanned, s.digest = len(data), h
 	return 0
 }
 
