@@ -201,9 +201,9 @@ func (m *mender) node(ctx context.Context, t *mendedTree, node *format.Node) (bo
 		if below == nil || err != nil {
 			return err == nil, err
 		}
-		if below.lost != nil {
-			t.change(node.Name+"/", "left out: "+below.lost.Error())
-			return false, nil
+		if lost := below.lost; lost != nil {
+			t.change(node.Name+"/", fmt.Sprintf("left out: %s", lost))
+			return false, nil //nolint:nilerr // what is lost is reported
 		}
 		for _, f := range below.files {
 			t.change(path.Join(node.Name, f.Path)+slash(f.Path), f.Why)
