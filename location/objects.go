@@ -117,6 +117,34 @@ func (o *Objects) Read(ctx context.Context, key string, offset, length int64, ds
 	return dst, nil
 }
 
+// Range opens the length bytes of the object that begin at offset, to be read with io.ReadFull: a part that the object does not have ends early. An absent object is ErrNotFound.
+// A read that breaks is not taken up again. Close it.
+func (o *Objects) Range(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	full, err := o.b.fullKey(key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.b.blob.NewRangeReader(ctx, full, offset, length, nil)
+	if err != nil {
+		return nil, o.b.absentOr(ctx, "read object", full, err)
+	}
+	failed := func(err error) error { return o.b.failed(ctx, "read object", full, err) }
+	return &objectRange{r, failed}, nil
+}
+
+type objectRange struct {
+	io.ReadCloser
+	failed func(error) error
+}
+
+func (r *objectRange) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // it is the reader's documented end
+		err = r.failed(err)
+	}
+	return n, err
+}
+
 // ReadUpTo returns the length bytes of the object that begin at offset, or as many as there are.
 func (o *Objects) ReadUpTo(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	full, err := o.b.fullKey(key)

@@ -13,7 +13,7 @@ import (
 
 // Dump writes what is at path in the snapshot to w: the content of a file, such as a stream that was backed up, or a folder as a tar stream, see DumpTar. The id is as for Find.
 // All content is verified before it is written; nothing after the first that is missing or damaged is written of a file. An error means that what was written is not all.
-// It holds a shared lock, and reads ahead; it takes about 64 MiB of memory, however long the file is.
+// It holds a shared lock, and reads ahead; it takes about 32 MiB of memory, however long the file is.
 func (r *Repository) Dump(ctx context.Context, id, path string, w io.Writer) error {
 	return r.dump(ctx, id, path, w, nil)
 }
@@ -81,6 +81,8 @@ type ahead struct {
 	// free are windows that can be filled.
 	free chan *aheadWindow
 	now  *aheadWindow
+	// readers are *runReader.
+	readers sync.Pool
 }
 
 // aheadWindow is a piece of what is read: items in order, and the chunks they need in one buffer.
@@ -114,6 +116,7 @@ type aheadItem struct {
 func (r *Repository) inOrder(ctx context.Context, produce func(a *ahead) error, use func(item *aheadItem) error) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	a := &ahead{r: r, ctx: ctx, tasks: tasks, queue: make(chan *aheadWindow, aheadCount), free: make(chan *aheadWindow, aheadCount)}
+	a.readers.New = func() any { return &runReader{r: r} }
 	for range aheadCount {
 		a.free <- &aheadWindow{}
 	}
@@ -236,21 +239,26 @@ func (a *ahead) flush() error {
 	w.buf = w.buf[:cap(w.buf)]
 	a.tasks.Go(func() error {
 		defer close(w.done)
-		w.err = w.read(a.ctx, a.r)
+		w.err = w.read(a.ctx, a.r, &a.readers)
 		return w.err
 	})
 	return put(a.ctx, a.queue, w)
 }
 
 // read reads the chunks of the window.
-func (w *aheadWindow) read(ctx context.Context, r *Repository) error {
+func (w *aheadWindow) read(ctx context.Context, r *Repository, readers *sync.Pool) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.SetLimit(max(1, r.opts.Connections/2))
 	for pack, blobs := range w.blobs {
 		sortBlobs(blobs)
 		for _, run := range joinBlobs(blobs) {
 			tasks.Go(func() error {
-				return r.loadRun(ctx, pack, run, func(b format.Blob, content []byte, err error) error {
+				p := readers.Get().(*runReader) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+				defer readers.Put(p)
+				return p.run(ctx, pack, run, func(b format.Blob, content []byte, err error) error {
+					if err != nil && !beyondRepair(err) {
+						return err
+					}
 					if err != nil {
 						w.mu.Lock()
 						defer w.mu.Unlock()

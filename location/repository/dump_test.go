@@ -72,7 +72,7 @@ func TestDumpTar(t *testing.T) {
 		content := map[string]string{}
 		for in := tar.NewReader(&out); ; {
 			h, err := in.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestDumpTarMissing(t *testing.T) {
 	var names []string
 	for in := tar.NewReader(&out); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

@@ -58,7 +58,7 @@ type RestoreOptions struct {
 	Dense bool
 	// NoSync returns before the system has written everything to the disk. Default: what is reported as restored survives a crash of the machine.
 	NoSync bool
-	// Workers is how many parts of packs are read, verified and written at once; each holds up to 9 MiB. Default: Options.Connections.
+	// Workers is how many packs are read, verified and written at once. Default: Options.Connections.
 	Workers int
 	// Progress, if set, is called about once a second, and at the end.
 	Progress func(Progress)
@@ -93,7 +93,8 @@ type RestoreSummary struct {
 // What cannot be restored is reported in the error, the first 20 by name, and the others are restored nevertheless; files whose content is missing or damaged are not written at all.
 // A target that is full or cannot be written, or an end of the context, ends the restore; the summary then tells what was done.
 //
-// It holds a shared lock. Memory: the index, Workers times 9 MiB and a plan for about 1 GiB of content or 16,384 chunks, however large the snapshot is.
+// It holds a shared lock. Memory: the index, a chunk for each of the Workers, folders on the way, 12 MiB of packs with trees, and the plan of about 3 GiB of content or 50,000
+// chunks, however large the snapshot is.
 func (r *Repository) Restore(ctx context.Context, id, target string, opts *RestoreOptions) (RestoreSummary, error) {
 	o := RestoreOptions{}
 	if opts != nil {

@@ -99,9 +99,12 @@ func (b *batch) runs() []packRun {
 }
 
 // readRun reads a run and puts its chunks where they go. Chunks that cannot be had fail their files.
-func (x *restorer) readRun(ctx context.Context, run packRun) error {
+func (x *restorer) readRun(ctx context.Context, p *runReader, run packRun) error {
 	b := run.batch
-	return x.r.loadRun(ctx, run.pack, run.blobs, func(blob format.Blob, content []byte, err error) error {
+	return p.run(ctx, run.pack, run.blobs, func(blob format.Blob, content []byte, err error) error {
+		if err != nil && !beyondRepair(err) {
+			return err
+		}
 		if err != nil {
 			err = fmt.Errorf("its content is missing or damaged: %w", err)
 		}

@@ -11,7 +11,7 @@ import (
 const (
 	// maxGap is how many bytes that nobody wants are read with others, to spare a request; maxRun is about how many bytes a request reads.
 	maxGap = 1 << 20
-	maxRun = 9 << 20
+	maxRun = 17 << 20
 )
 
 func sortBlobs(blobs []format.Blob) {

@@ -113,8 +113,9 @@ func (x *restorer) run(ctx context.Context, t *restoreTask) error {
 	})
 	for range x.opts.Workers {
 		tasks.Go(func() error {
+			p := &runReader{r: x.r}
 			for run := range runs {
-				if err := x.readRun(ctx, run); err != nil {
+				if err := x.readRun(ctx, p, run); err != nil {
 					return err
 				}
 			}
