@@ -66,15 +66,12 @@ func (r *Repository) loadRun(ctx context.Context, pack format.ID, blobs []format
 	if len(blobs) == 0 {
 		return nil
 	}
-	buf, scratch := r.packs.scratch(), r.packs.scratch()
-	defer r.packs.done(buf)
-	defer r.packs.done(scratch)
 	first, last := blobs[0], blobs[len(blobs)-1]
 	length := int64(last.Offset) + int64(last.Length) - int64(first.Offset)
-	got, readErr := r.objects.Read(ctx, r.file(packFile, pack), int64(first.Offset), length, (*buf)[:0])
-	if readErr == nil {
-		*buf = got
-	}
+	buf, scratch := r.packs.rangeBuffer(int(length)), r.packs.scratch()
+	defer r.packs.rangeDone(buf)
+	defer r.packs.done(scratch)
+	got, readErr := r.objects.Read(ctx, r.file(packFile, pack), int64(first.Offset), length, buf)
 	for _, b := range blobs {
 		var content []byte
 		err := readErr

@@ -62,19 +62,17 @@ type opened struct {
 // readRun reads blobs of one pack in one request and hands over each. What is wrong is read once more, then from other packs. With raw the sealed bytes are handed over too, and
 // other packs are not looked at.
 func (v *view) readRun(ctx context.Context, pack format.ID, blobs []format.Blob, raw bool, each func(opened) error) error {
-	buf, content, sealed := v.packs.scratch(), v.packs.scratch(), v.packs.scratch()
-	defer v.packs.done(buf)
+	content, sealed := v.packs.scratch(), v.packs.scratch()
 	defer v.packs.done(content)
 	defer v.packs.done(sealed)
 	start, end := int64(blobs[0].Offset), int64(0)
 	for _, b := range blobs {
 		end = max(end, int64(b.Offset)+int64(b.Length))
 	}
+	buf := v.packs.rangeBuffer(int(end - start))
+	defer v.packs.rangeDone(buf)
 	for second := false; len(blobs) > 0; second = true {
-		got, readErr := v.objects.Read(ctx, v.file(packFile, pack), start, end-start, (*buf)[:0])
-		if readErr == nil {
-			*buf = got
-		}
+		got, readErr := v.objects.Read(ctx, v.file(packFile, pack), start, end-start, buf)
 		var wrong []format.Blob
 		for _, b := range blobs {
 			o := opened{Blob: b, err: readErr}

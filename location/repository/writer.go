@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/davit-project/davit/location/repository/internal/chunk"
@@ -332,8 +333,10 @@ func (w *writer) end() {
 	w.r.writing <- struct{}{}
 }
 
-// packBuffers are the buffers of packs, of which there is a fixed number.
+// packBuffers are the buffers of packs, of which there is a fixed number, those of what is read of packs, of which as many are kept as were ever in use at once, and smaller ones.
 type packBuffers struct {
+	mu     sync.Mutex
+	ranges [][]byte
 	data      chan []byte
 	scratches sync.Pool
 }
@@ -371,6 +374,38 @@ func (b *packBuffers) give(t format.BlobType, buf []byte) {
 		buf = nil
 	}
 	b.data <- buf
+}
+
+// rangeBuffer returns an empty buffer with room for so many bytes.
+func (b *packBuffers) rangeBuffer(size int) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	best := -1
+	for i, r := range b.ranges {
+		if best < 0 || cap(r) > cap(b.ranges[best]) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return make([]byte, 0, size)
+	}
+	buf := b.ranges[best]
+	b.ranges = slices.Delete(b.ranges, best, best+1)
+	if cap(buf) < size {
+		// The next one is most likely as long.
+		buf = make([]byte, 0, size)
+	}
+	return buf[:0]
+}
+
+// rangeDone takes a buffer back. One that is longer than usual is not kept.
+func (b *packBuffers) rangeDone(buf []byte) {
+	if cap(buf) > dataPack {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ranges = append(b.ranges, buf)
 }
 
 func (b *packBuffers) scratch() *[]byte {

@@ -26,7 +26,7 @@ func NewCodec() *Codec {
 	c := &Codec{}
 	c.encoders.New = func() any {
 		e, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-			zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window)) // the options are right
+			zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window), zstd.WithAllLitEntropyCompression(true)) // the options are right
 		return e
 	}
 	c.decoders.New = func() any {
