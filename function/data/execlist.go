@@ -18,7 +18,7 @@ import (
 	"github.com/davit-project/davit/location/repository"
 )
 
-// listScript lists a folder. $1 is the folder, $2 a random word that begins each record. A record ends where the next one begins, for names may have line feeds in them:
+// listScript lists a folder. Where pods are processes of this machine, DAVIT_ROOT is the root of what they see. $1 is the folder, $2 a random word that begins each record. A record ends where the next one begins, for names may have line feeds in them:
 //
 //	MARK now SECONDS            the time before anything was looked at
 //	MARK nostat                 there is no find or no stat; nothing follows
@@ -26,7 +26,7 @@ import (
 //	MARK d NAME                 a folder that cannot be read
 //	MARK l NAME/MARK/QUOTED     a symbolic link: its name, and how stat shows name and target
 //	MARK end                    the last one
-const listScript = `cd "$1" || exit 3
+const listScript = `cd "${DAVIT_ROOT-}$1" || exit 3
 mark=$2
 export LC_ALL=C QUOTING_STYLE=literal
 echo "$mark now $(date +%s)"

@@ -12,7 +12,7 @@ import (
 )
 
 // packScript packs the whole folder. $1 is the folder.
-const packScript = `cd "$1" || exit 3
+const packScript = `cd "${DAVIT_ROOT-}$1" || exit 3
 export LC_ALL=C
 exec tar -cf - .`
 

@@ -16,7 +16,7 @@ func (b *backup) byExec(ctx context.Context, req *mover.Request) (result mover.R
 	warn := func(text string) { b.call.Log.LogAttrs(ctx, slog.LevelWarn, text, slog.String("pod", b.at.pod)) }
 	src, err := newExecSource(ctx, b.d.Exec, b.at, b.folder, warn)
 	if err != nil {
-		return mover.Result{}, forGood(err)
+		return mover.Result{}, ended(ctx, err)
 	}
 	defer src.close()
 	err = b.place.with(ctx, b.d, func(bucket *location.Bucket) error {
@@ -30,5 +30,13 @@ func (b *backup) byExec(ctx context.Context, req *mover.Request) (result mover.R
 		})
 		return err
 	})
-	return result, forGood(err)
+	return result, ended(ctx, err)
+}
+
+// ended is the error of work in this process: why it was ended, if it was, else what went wrong.
+func ended(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return forGood(err)
 }

@@ -282,7 +282,7 @@ func (s *execSource) broken(err error) error {
 
 // missing says what became of a file that tar has left out.
 func (s *execSource) missing(name string) error {
-	const script = `cd "$1" || exit 3; f=$(printf '%b_' "$2"); f=${f%_}; if [ -e "$f" ] || [ -L "$f" ]; then echo there; else echo gone; fi`
+	const script = `cd "${DAVIT_ROOT-}$1" || exit 3; f=$(printf '%b_' "$2"); f=${f%_}; if [ -e "$f" ] || [ -L "$f" ]; then echo there; else echo gone; fi`
 	r := s.start(script, s.folder, escaped(name))
 	text, err := io.ReadAll(io.LimitReader(r, tarBlock))
 	if err == nil {

@@ -204,11 +204,9 @@ func testExecSource(t *testing.T, local *localcluster.Cluster, claim string) {
 	t.Helper()
 	want := oddTree(t, claim, "/var/data")
 	at := container{"app", "db-0", "db"}
-	src, err := newExecSource(t.Context(), local, at, "var/data", warnings(t)) // the working directory is the root here
+	src, err := newExecSource(t.Context(), local, at, "/var/data", warnings(t))
 	require.NoError(t, err)
 	defer src.close()
-	src.folder = "/var/data" // names in the plan
-	src.start = inRoot(src.start)
 	got, err := walk(t, src, everything)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
@@ -227,13 +225,6 @@ func testExecSource(t *testing.T, local *localcluster.Cluster, claim string) {
 	require.Equal(t, want["/var/data/big"], got["/var/data/big"])
 }
 
-// inRoot takes the slash off the folder: a pod of localcluster has the root as its working directory.
-func inRoot(start func(string, ...string) *reading) func(string, ...string) *reading {
-	return func(script string, args ...string) *reading {
-		return start(script, append([]string{strings.TrimPrefix(args[0], "/")}, args[1:]...)...)
-	}
-}
-
 // TestExecSourceWithoutStat reads a tree with tar alone.
 func TestExecSourceWithoutStat(t *testing.T) {
 	t.Parallel()
@@ -243,10 +234,9 @@ func TestExecSourceWithoutStat(t *testing.T) {
 	}
 	local, claim := oneContainer(t, map[string]string{"PATH": bin})
 	want := oddTree(t, claim, "/var/data")
-	src, err := newExecSource(t.Context(), local, container{"app", "db-0", "db"}, "var/data", warnings(t))
+	src, err := newExecSource(t.Context(), local, container{"app", "db-0", "db"}, "/var/data", warnings(t))
 	require.NoError(t, err)
 	defer src.close()
-	src.folder, src.start = "/var/data", inRoot(src.start)
 	got, err := walk(t, src, everything)
 	require.NoError(t, err)
 	require.Equal(t, want, got)

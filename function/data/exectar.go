@@ -18,7 +18,7 @@ import (
 
 // tarScript packs files. $1 is the folder, $2 is 1 for an archive of its own for each, so that a second name of a file has the content too; then come the names, as
 // printf %b takes them.
-const tarScript = `cd "$1" || exit 3
+const tarScript = `cd "${DAVIT_ROOT-}$1" || exit 3
 one=$2
 shift 2
 export LC_ALL=C

@@ -92,10 +92,12 @@ func (x *agentExec) run(ctx context.Context, e cluster.Executor, at container, n
 	<-fed
 	_, _ = x.follower.Close(), errs.Close()
 	switch {
-	case isClosed(x.answered): // how the stream went on does not count
+	case isClosed(x.answered) && x.succeeded(): // how the stream went on does not count
 		return x.outcome(at.String(), nil)
 	case outer.Err() != nil:
 		return mover.Result{}, context.Cause(outer)
+	case isClosed(x.answered):
+		return x.outcome(at.String(), nil)
 	case !isClosed(x.greeted) && lacksAgent(err):
 		return mover.Result{}, fmt.Errorf("%s: %w", at, errNoAgent)
 	}

@@ -121,6 +121,13 @@ func (h *hearing) replied(r mover.Reply) {
 	h.reply = &r
 }
 
+// succeeded tells whether the far end has said that all is well.
+func (h *hearing) succeeded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reply != nil && h.reply.Fault == nil
+}
+
 func (h *hearing) keep(line string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

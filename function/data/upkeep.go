@@ -26,7 +26,7 @@ func (d Deps) inRepository(ctx context.Context, p *place, given function.Secret,
 		}
 		return f(repo)
 	})
-	return forGood(err)
+	return ended(ctx, err)
 }
 
 func (d Deps) backupDataStats(ctx context.Context, call *function.Call, in backupDataStatsArgs) (backupDataStatsOutputs, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -149,10 +150,12 @@ func (e Env) restore(ctx context.Context, repo *repository.Repository, req *Requ
 		if !ok {
 			continue
 		}
-		summary, err := e.restoreTo(ctx, repo, snapshot.ID, from, mount, to)
-		if errors.Is(err, repository.ErrNoSnapshot) { // it has nothing of that path
+		if there, err := has(ctx, repo, snapshot.ID, from); err != nil {
+			return Result{}, err
+		} else if !there {
 			continue
 		}
+		summary, err := e.restoreTo(ctx, repo, snapshot.ID, from, mount, to)
 		if err != nil {
 			return Result{}, err
 		}
@@ -165,6 +168,15 @@ func (e Env) restore(ctx context.Context, repo *repository.Repository, req *Requ
 			snapshot.ShortID(), snapshot.Paths, req.Target, req.Mounts, ErrNothing)
 	}
 	return result, nil
+}
+
+// has tells whether a snapshot has something at a path.
+func has(ctx context.Context, repo *repository.Repository, id, name string) (bool, error) {
+	err := repo.Walk(ctx, id, name, func(string, repository.Entry) error { return fs.SkipAll })
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, repository.ErrDamaged) && !errors.Is(err, location.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // between tells which folder of a snapshot goes to which path on a volume, when the folder inside of the snapshot goes to target.
