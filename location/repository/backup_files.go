@@ -48,7 +48,7 @@ type segment struct {
 // startWorkers starts what reads and saves, until files is closed. A worker saves segments of others before it begins another file, and does itself what nobody is free for.
 func (b *backup) startWorkers(ctx context.Context) *sync.WaitGroup {
 	n := b.opts.Workers
-	b.files, b.segments, b.idle = make(chan *reading, 4*n), make(chan *segment, n), make(chan *segment, 2*n+2)
+	b.files, b.segments, b.idle = make(chan *reading, 64*n), make(chan *segment, n), make(chan *segment, 2*n+2)
 	for range cap(b.idle) {
 		b.idle <- &segment{}
 	}

@@ -292,11 +292,5 @@ func (p parentTree) find(name string) *format.Node {
 	return p[i]
 }
 
-// encodeTree is the content of the tree's blob.
-func encodeTree(nodes []*format.Node) ([]byte, error) {
-	nodes = slices.DeleteFunc(nodes, func(n *format.Node) bool { return n == nil })
-	return (&format.Tree{Nodes: nodes}).Encode()
-}
-
 func userID() uint32  { return uint32(max(0, os.Getuid())) } //nolint:gosec // they have 32 bits
 func groupID() uint32 { return uint32(max(0, os.Getgid())) } //nolint:gosec // as above
