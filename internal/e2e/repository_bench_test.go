@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -158,6 +159,7 @@ func TestPromiseRepositoryFolder(t *testing.T) {
 func TestPromiseRepositoryS3(t *testing.T) {
 	s := testserver.VersityGW(t)
 	proxy := testserver.NewProxy(t, s.Endpoint)
+	proxy.KeepHost = true
 	var requests atomic.Int64
 	proxy.See = func(r *http.Request) {
 		requests.Add(1)
@@ -187,7 +189,7 @@ func contenders(t *testing.T, place func(name string) (davitURL, resticURL strin
 	url, _ := place("davit")
 	_, at := place("restic")
 	cache := filepath.Join(t.TempDir(), "cache")
-	ours := &contender{name: "davit", env: append(env, "DAVIT_PASSWORD=password of the test"), measured: map[string]cost{}}
+	ours := &contender{name: "davit", env: slices.Concat(env, []string{"DAVIT_PASSWORD=password of the test"}), measured: map[string]cost{}}
 	ours.args = func(step, arg string) []string {
 		switch step {
 		case "backup":
@@ -198,7 +200,7 @@ func contenders(t *testing.T, place func(name string) (davitURL, resticURL strin
 			return []string{davit, "repository", step, "--location", url}
 		}
 	}
-	theirs := &contender{name: "restic", env: append(env, "RESTIC_PASSWORD=password of the test", "RESTIC_CACHE_DIR="+cache), measured: map[string]cost{}}
+	theirs := &contender{name: "restic", env: slices.Concat(env, []string{"RESTIC_PASSWORD=password of the test", "RESTIC_CACHE_DIR=" + cache}), measured: map[string]cost{}}
 	theirs.args = func(step, arg string) []string {
 		switch step {
 		case "backup":

@@ -27,6 +27,8 @@ type Proxy struct {
 	Cuts atomic.Int32
 	// Strip names headers that answers come without.
 	Strip []string
+	// KeepHost leaves requests the host they were sent to, which S3's signatures cover.
+	KeepHost bool
 	// See is called with each request; nil for none.
 	See func(*http.Request)
 	// Unanswered tells which requests CutAnswers means; nil for none.
@@ -57,6 +59,9 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 		p.See(r.In)
 	}
 	r.SetURL(p.target)
+	if p.KeepHost {
+		r.Out.Host = r.In.Host
+	}
 	if r.Out.ContentLength > cutAfter && p.take(&p.CutUploads) {
 		r.Out.Body = &cut{ReadCloser: r.Out.Body, left: cutAfter}
 	}
