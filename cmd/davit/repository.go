@@ -26,7 +26,7 @@ const (
 )
 
 // repositoryGC is by how much the heap of davit repository may grow between two collections, in per cent: most of it are an index and buffers, which cost a collection little.
-const repositoryGC = 25
+const repositoryGC = 15
 
 // repositoryCodes is part of the help.
 const repositoryCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage or profile, 3 a backup or restore is incomplete: some files could not be read or written,

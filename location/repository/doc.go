@@ -14,5 +14,6 @@
 //
 // # Memory
 //
-// The index takes about 60 bytes for each blob: 1 GiB of content in chunks of 64 KiB is about 16,000. A writer has up to four packs of 16 MiB under way.
+// The index takes about 60 bytes for each blob: 1 GiB of content in chunks of 64 KiB is about 16,000. A writer has a pack of 16 MiB that
+// it fills, and one more for each four of Options.Connections.
 package repository

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Path is where the repository is, below the bucket's prefix. Default: right there.
 	Path string
-	// Connections is how many requests are under way at once. Default 4.
+	// Connections is how many requests are under way at once; of four of them, one uploads a pack of 16 MiB. Default 4.
 	Connections int
 	// Host and User are written into locks, keys and snapshots. Default: the system's.
 	Host, User string

@@ -85,8 +85,8 @@ func (r *Repository) newWriter(ctx context.Context) (*writer, error) {
 	return w, nil
 }
 
-// uploaders is how many packs are uploaded at once.
-func uploaders(connections int) int { return max(1, connections/2) }
+// uploaders is how many packs are uploaded at once, each of which is held in memory.
+func uploaders(connections int) int { return max(1, connections/4) }
 
 // save stores a blob, unless the repository has it: hashes, compresses, seals and packs it, and waits while uploads are behind. It is safe for concurrent use;
 // the content is the caller's again when it returns.
