@@ -65,7 +65,13 @@ func (r *Repository) backup(ctx context.Context, src Source, opts *BackupOptions
 		return Snapshot{}, err
 	}
 	id, err := b.locked(locked)
-	err = errors.Join(err, unlock())
+	if cause := context.Cause(locked); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = errors.Join(cause, err)
+	}
+	if unlockErr := unlock(); unlockErr != nil {
+		// It is stale in half an hour, and what was done is done.
+		r.log.WarnContext(ctx, "the lock of a backup could not be removed", "error", unlockErr)
+	}
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -155,6 +161,9 @@ func (b *backup) locked(ctx context.Context) (format.ID, error) {
 	}
 	if err := b.w.finish(ctx); err != nil {
 		return format.ID{}, err
+	}
+	if ctx.Err() != nil {
+		return format.ID{}, context.Cause(ctx)
 	}
 	return b.save(ctx)
 }
