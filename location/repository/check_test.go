@@ -117,6 +117,19 @@ func TestCheckFinds(t *testing.T) {
 			_, err = c.r.saveJSON(t.Context(), snapshotFile, format.Snapshot{Tree: &tree})
 			require.NoError(t, err)
 		}, FoundFileSize, false, 1, 1, "/liar"},
+		{"a pack of another name", all, func(t *testing.T, c *checked) {
+			v, err := c.r.newView(t.Context())
+			require.NoError(t, err)
+			content, err := c.raw.ReadAll(t.Context(), c.data)
+			require.NoError(t, err)
+			for n := range v.idx.packs {
+				if c.r.file(packFile, v.idx.packs[n].id) == c.data {
+					_, err := c.r.saveIndex(t.Context(), []format.IndexPack{indexPack(format.ID{1}, v.blobs(uint32(n), nil))})
+					require.NoError(t, err)
+				}
+			}
+			require.NoError(t, c.raw.WriteAll(t.Context(), c.r.file(packFile, format.ID{1}), content, nil))
+		}, FoundPackDamaged, false, 0, 0, ""},
 		{"missing tree", "", func(t *testing.T, c *checked) {
 			_, err := c.r.saveJSON(t.Context(), snapshotFile, format.Snapshot{Tree: &format.ID{1}})
 			require.NoError(t, err)
@@ -189,23 +202,26 @@ func TestCheckReadsAgain(t *testing.T) {
 
 // A blob of which another pack has a good copy hurts nobody.
 func TestCheckCopies(t *testing.T) {
-	c := newChecked(t)
-	v, err := c.r.newView(t.Context())
-	require.NoError(t, err)
-	cp, err := v.newCopier(t.Context())
-	require.NoError(t, err)
-	for n := range v.idx.packs {
-		if c.r.file(packFile, v.idx.packs[n].id) == c.data {
-			require.NoError(t, cp.copy(t.Context(), uint32(n), nil, func(o opened) error { return o.err }))
+	for _, kind := range []format.BlobType{format.DataBlob, format.TreeBlob} {
+		c := newChecked(t)
+		harmed := packOf(c.r, kind)
+		v, err := c.r.newView(t.Context())
+		require.NoError(t, err)
+		cp, err := v.newCopier(t.Context())
+		require.NoError(t, err)
+		for n := range v.idx.packs {
+			if c.r.file(packFile, v.idx.packs[n].id) == harmed {
+				require.NoError(t, cp.copy(t.Context(), uint32(n), nil, func(o opened) error { return o.err }))
+			}
 		}
+		require.NoError(t, cp.w.finish(t.Context()))
+		c.edit(t, harmed, flip(40))
+		report, err := c.r.Check(t.Context(), &CheckOptions{ReadData: "all"})
+		require.NoError(t, err)
+		require.Len(t, report.Findings, 1)
+		require.Equal(t, FoundPackDamaged, report.Findings[0].Kind)
+		require.Zero(t, report.Findings[0].SnapshotsHurt)
 	}
-	require.NoError(t, cp.w.finish(t.Context()))
-	c.edit(t, c.data, flip(100))
-	report, err := c.r.Check(t.Context(), &CheckOptions{ReadData: "all"})
-	require.NoError(t, err)
-	require.Len(t, report.Findings, 1)
-	require.Equal(t, FoundPackDamaged, report.Findings[0].Kind)
-	require.Zero(t, report.Findings[0].SnapshotsHurt)
 }
 
 func TestParseReadData(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -227,10 +228,10 @@ func TestPruneLooksAgain(t *testing.T) {
 			}})
 			faulty, err := Open(t.Context(), location.New(store, nil), testPassword, nil)
 			require.NoError(t, err)
-			packs := keysBelow(t, raw, "data/")
+			packs := append(keysBelow(t, raw, "data/"), keysBelow(t, raw, "index/")...)
 			_, err = faulty.Prune(t.Context(), nil)
 			require.ErrorIs(t, err, ErrLockLost)
-			require.Subset(t, keysBelow(t, raw, "data/"), packs)
+			require.Subset(t, keysBelow(t, raw, ""), packs)
 		})
 	}
 }
@@ -239,55 +240,83 @@ var errKilled = errors.New("killed")
 
 // Wherever a prune is killed, all snapshots can be restored, and the next prune ends as if there had been only one.
 func TestPruneKilledAnywhere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, raw := newRepository(t)
-		wanted := map[string]planted{}
-		var gone []string
-		for i := range 6 {
-			p := planted{"own": randomBytes(uint64(i), 30000), "pair": randomBytes(uint64(100+i/2), 20000), "dir": planted{"all": randomBytes(99, 9000)}}
-			id := plant(t, r, p)
-			if i%2 == 0 {
-				wanted[id] = p
-			} else {
-				gone = append(gone, id)
-			}
-		}
-		require.NoError(t, r.Forget(t.Context(), gone...))
-		full := copyStore(t, raw)
-		var clean PruneSummary
-		for after := 1; ; after++ {
-			raw := memblob.OpenBucket(nil)
-			fillStore(t, raw, full)
-			err := pruneKilled(t, location.New(locationtest.Faulty(raw, killAfter(after)), nil))
-			r := reopen(t, raw, nil)
-			for id, p := range wanted {
-				require.Equal(t, p, harvest(t, r, id), "killed after %d", after)
-			}
-			_, uerr := r.Unlock(t.Context(), true)
-			require.NoError(t, uerr)
-			_, perr := r.Prune(t.Context(), &PruneOptions{MaxUnused: -1})
-			require.NoError(t, perr, "killed after %d", after)
-			end, perr := r.Prune(t.Context(), &PruneOptions{MaxUnused: -1})
-			require.NoError(t, perr)
-			require.Zero(t, end.BlobsUnused, "killed after %d", after)
-			require.Zero(t, end.PacksRemoved, "killed after %d", after)
-			if clean.PacksLeft == 0 {
-				clean = end
-			}
-			require.Equal(t, clean, end, "killed after %d", after)
-			r = reopen(t, raw, nil)
-			for id, p := range wanted {
-				require.Equal(t, p, harvest(t, r, id), "killed after %d", after)
-			}
-			if err == nil {
-				require.Greater(t, after, 30)
-				return
-			}
-		}
-	})
+	// With all packs written anew, and with those that are needed kept.
+	for _, unused := range []float64{-1, 1} {
+		synctest.Test(t, func(t *testing.T) { killPrunes(t, unused) })
+	}
 }
 
-func pruneKilled(t *testing.T, b *location.Bucket) error {
+func killPrunes(t *testing.T, unused float64) {
+	r, raw := newRepository(t)
+	wanted := map[string]planted{}
+	var gone []string
+	for i := range 6 {
+		p := planted{"own": randomBytes(uint64(i), 30000), "pair": randomBytes(uint64(100+i/2), 20000), "dir": planted{"all": randomBytes(99, 9000)}}
+		id := plant(t, r, p)
+		if i%2 == 0 {
+			wanted[id] = p
+		} else {
+			gone = append(gone, id)
+		}
+	}
+	require.NoError(t, r.Forget(t.Context(), gone...))
+	full := copyStore(t, raw)
+	var clean PruneSummary
+	for after := 1; ; after++ {
+		raw := memblob.OpenBucket(nil)
+		fillStore(t, raw, full)
+		err := pruneKilled(t, location.New(locationtest.Faulty(raw, killAfter(after)), nil), unused)
+		r := reopen(t, raw, nil)
+		for id, p := range wanted {
+			require.Equal(t, p, harvest(t, r, id), "killed after %d", after)
+		}
+		_, uerr := r.Unlock(t.Context(), true)
+		require.NoError(t, uerr)
+		_, perr := r.Prune(t.Context(), &PruneOptions{MaxUnused: unused})
+		require.NoError(t, perr, "killed after %d", after)
+		end, perr := r.Prune(t.Context(), &PruneOptions{MaxUnused: unused})
+		require.NoError(t, perr)
+		require.Zero(t, end.BlobsUnused, "killed after %d", after)
+		require.Zero(t, end.PacksRemoved, "killed after %d", after)
+		if clean.PacksLeft == 0 {
+			clean = end
+		}
+		require.Equal(t, clean, end, "killed after %d", after)
+		r = reopen(t, raw, nil)
+		for id, p := range wanted {
+			require.Equal(t, p, harvest(t, r, id), "killed after %d", after)
+		}
+		if err == nil {
+			require.Greater(t, after, 25)
+			return
+		}
+	}
+}
+
+// What a prune that was killed has written need not be written again.
+func TestPruneGoesOn(t *testing.T) {
+	r, raw := newRepository(t)
+	p := planted{"a": randomBytes(1, 60000)}
+	gone := plant(t, r, planted{"b": randomBytes(2, 60000), "a": p["a"]})
+	id := plant(t, r, p)
+	require.NoError(t, r.Forget(t.Context(), gone))
+	err := pruneKilled(t, location.New(locationtest.Faulty(raw, locationtest.Faults{Before: func(_ context.Context, op locationtest.Op, key string) error {
+		if op == locationtest.OpDelete && strings.HasPrefix(key, "index/") {
+			return errKilled
+		}
+		return nil
+	}}), nil), -1)
+	require.ErrorIs(t, err, errKilled)
+	_, err = r.Unlock(t.Context(), true)
+	require.NoError(t, err)
+	s, err := r.Prune(t.Context(), &PruneOptions{MaxUnused: -1})
+	require.NoError(t, err)
+	require.Zero(t, s.BytesRepacked)
+	require.NotZero(t, s.PacksRemoved)
+	require.Equal(t, p, harvest(t, reopen(t, raw, nil), id))
+}
+
+func pruneKilled(t *testing.T, b *location.Bucket, unused float64) error {
 	t.Helper()
 	r, err := Open(t.Context(), b, testPassword, &Options{Connections: 2})
 	if err != nil {
@@ -295,7 +324,7 @@ func pruneKilled(t *testing.T, b *location.Bucket) error {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	_, err = r.Prune(ctx, &PruneOptions{MaxUnused: -1})
+	_, err = r.Prune(ctx, &PruneOptions{MaxUnused: unused})
 	return err
 }
 

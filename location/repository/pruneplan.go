@@ -30,53 +30,57 @@ func (p *prunePack) small() bool {
 	return p.size < dataPack/4
 }
 
-// choose decides which copy of each used blob is kept: where there are several, that in the pack that has the most that is needed anyway, so that what a prune that was
-// killed has already written is what stays.
+// choose decides which copy of each used blob is kept.
 func (p *prune) choose(used bitset) {
 	v := p.v
 	p.keep = newBitset(v.entries())
-	single := make([]int64, len(p.packs))
-	handle := func(n uint32) format.Handle { return v.blob(n).Handle }
-	copies := func(n uint32) (many bool, needed bool) {
-		first, ok := v.find(handle(n))
-		if !ok || !used.has(first) {
-			return false, false
-		}
-		count := 0
-		for range v.copies(handle(n)) {
-			count++
-		}
-		return count > 1, true
-	}
+	worth := make([]packWorth, len(p.packs))
 	for n := range v.entries() {
-		if v.idx.packs[v.pack(n)].lost {
+		e := v.idx.entry(n)
+		if v.idx.packs[e.pack>>1].lost {
 			continue
 		}
-		if many, needed := copies(n); needed && !many {
+		switch copies := v.needed(n, used); {
+		case copies == 0:
+			worth[e.pack>>1].unused += int64(e.length)
+		case copies == 1:
 			p.keep.add(n)
-			single[v.pack(n)] += int64(v.idx.entry(n).length)
+			worth[e.pack>>1].only += int64(e.length)
 		}
 	}
 	for n := range v.entries() {
-		if v.idx.packs[v.pack(n)].lost {
-			continue
-		}
-		if many, needed := copies(n); needed && many && n == v.best(handle(n), single) {
+		if !v.idx.packs[v.pack(n)].lost && v.needed(n, used) > 1 && n == v.best(v.blob(n).Handle, worth) {
 			p.keep.add(n)
 		}
 	}
 	p.tally()
 }
 
-// best is the copy of a blob that lies in the pack of the highest worth.
-func (v *view) best(h format.Handle, worth []int64) uint32 {
+// packWorth is how much of a pack nobody needs, and what nobody has but it, in bytes.
+type packWorth struct{ unused, only int64 }
+
+// needed is how many copies there are of the blob of an entry, 0 if nobody needs it.
+func (v *view) needed(n uint32, used bitset) int {
+	h := v.blob(n).Handle
+	if first, ok := v.find(h); !ok || !used.has(first) {
+		return 0
+	}
+	count := 0
+	for range v.copies(h) {
+		count++
+	}
+	return count
+}
+
+// best is the copy of a blob that is kept: that in the pack with the least that is unused, such as one that a prune that was killed has written, then in that with the most that
+// only it has.
+func (v *view) best(h format.Handle, worth []packWorth) uint32 {
 	best, found := uint32(0), false
 	for n := range v.copies(h) {
-		switch a, b := v.pack(n), v.pack(best); {
-		case !found, worth[a] > worth[b]:
+		a, b := v.pack(n), v.pack(best)
+		if !found || cmp.Or(cmp.Compare(worth[a].unused, worth[b].unused), -cmp.Compare(worth[a].only, worth[b].only),
+			slices.Compare(v.idx.packs[a].id[:], v.idx.packs[b].id[:])) < 0 {
 			best, found = n, true
-		case worth[a] == worth[b] && slices.Compare(v.idx.packs[a].id[:], v.idx.packs[b].id[:]) < 0:
-			best = n
 		}
 	}
 	return best
