@@ -28,7 +28,7 @@ func (c *repositoryCall) restoreCommand() *cobra.Command {
 		Long: `Restores a snapshot into a folder, or with ID:PATH the contents of a folder of it, or a file. ID is that of a snapshot, its beginning, or latest: of those that --host, --tag and
 --path choose.
 
-A file appears under its name when it is complete, and is verified on the way. Files that are there with the size and time of the snapshot stay, so that a restore that was
+A file appears under its name when it is complete, and is verified on the way. Files that are there with the content of the snapshot stay, so that a restore that was
 interrupted goes on. Nothing outside of the folder is touched, whatever the snapshot says. Device nodes and set-uid bits are left out unless they are asked for.
 
 ` + repositoryCodes,
@@ -48,7 +48,7 @@ interrupted goes on. Nothing outside of the folder is touched, whatever the snap
 	flags.StringVarP(&f.target, "target", "t", "", "`FOLDER` to restore into; it is made if it is absent")
 	flags.StringArrayVarP(&f.opts.Include, "include", "i", nil, "restore only what matches this `PATTERN`, and what is below it: *.txt, /home/*/work, **")
 	flags.StringArrayVarP(&f.opts.Exclude, "exclude", "e", nil, "leave out what matches this `PATTERN`, and what is below it")
-	flags.StringVar(&f.overwrite, "overwrite", "changed", "which files that are there are replaced: changed (another size or time), different (another content), always or never")
+	flags.StringVar(&f.overwrite, "overwrite", "different", "which files that are there are replaced: different (another content), changed (another size or time), always or never")
 	flags.StringVar(&f.owners, "owners", "root", "whether owners are set: root (only by root), always (as far as it goes) or never")
 	flags.BoolVar(&f.opts.Delete, "delete", false, "remove from the folder what the snapshot does not have")
 	flags.BoolVar(&f.opts.Devices, "devices", false, "restore device nodes")
@@ -64,7 +64,7 @@ func (f *restoreFlags) options() error {
 		"changed": repository.OverwriteChanged, "different": repository.OverwriteDifferent, "always": repository.OverwriteAlways, "never": repository.OverwriteNever,
 	}[f.overwrite]
 	if !known {
-		return fmt.Errorf("--overwrite %q: want changed, different, always or never", f.overwrite)
+		return fmt.Errorf("--overwrite %q: want different, changed, always or never", f.overwrite)
 	}
 	owners, known := map[string]repository.Owners{
 		"root": repository.OwnersAsRoot, "always": repository.OwnersAlways, "never": repository.OwnersNever,

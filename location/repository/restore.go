@@ -12,11 +12,12 @@ import (
 type Overwrite int
 
 const (
-	// OverwriteChanged replaces files unless they have the size and the time of modification that the snapshot has. A restore that is taken up again goes on where it was.
-	// After a crash of the whole machine use OverwriteDifferent: names and times may have reached the disk when the content had not.
-	OverwriteChanged Overwrite = iota
-	// OverwriteDifferent reads the files that have the right size, and replaces those whose content differs.
-	OverwriteDifferent
+	// OverwriteDifferent reads the files that have the right size, and replaces those whose content differs: what a disk has damaged has the right size and time as well. A
+	// restore that is taken up again goes on where it was.
+	OverwriteDifferent Overwrite = iota
+	// OverwriteChanged replaces files unless they have the size and the time of modification that the snapshot has, without reading them. After a crash of the whole machine it is
+	// not enough: names and times may have reached the disk when the content had not.
+	OverwriteChanged
 	// OverwriteAlways replaces all.
 	OverwriteAlways
 	// OverwriteNever leaves everything as it is that is there.
@@ -44,7 +45,7 @@ type RestoreOptions struct {
 	// Include and Exclude are patterns as of path.Match, against paths in the snapshot; "**" stands for any number of folders. One that begins with a slash begins at the
 	// snapshot's root, others anywhere. What matches includes all that is below it. Default: everything, nothing.
 	Include, Exclude []string
-	// Overwrite tells what happens to files that are there. Default: OverwriteChanged.
+	// Overwrite tells what happens to files that are there. Default: OverwriteDifferent.
 	Overwrite Overwrite
 	// Delete removes from the target what is not in the snapshot, once all the rest is restored without an error. Default: it stays.
 	Delete bool
