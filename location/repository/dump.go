@@ -253,7 +253,7 @@ func (w *aheadWindow) read(ctx context.Context, r *Repository, readers *sync.Poo
 		sortBlobs(blobs)
 		for _, run := range joinBlobs(blobs) {
 			tasks.Go(func() error {
-				p := readers.Get().(*runReader) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+				p := readers.Get().(*runReader)
 				defer readers.Put(p)
 				return p.run(ctx, pack, run, func(b format.Blob, content []byte, err error) error {
 					if err != nil && !beyondRepair(err) {

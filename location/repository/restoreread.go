@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,11 @@ import (
 type runReader struct {
 	r             *Repository
 	sealed, plain []byte
+	// few spares system calls where blobs are small; large ones are read past it.
+	few *bufio.Reader
 }
+
+const fewBytes = 64 << 10
 
 // packStream is the range that is being read, from at on.
 type packStream struct {
@@ -43,7 +48,7 @@ func (p *runReader) run(ctx context.Context, pack format.ID, blobs []format.Blob
 	for _, b := range blobs {
 		content, err := p.next(ctx, s, pack, b, end)
 		if err != nil && ctx.Err() == nil {
-			p.r.log.DebugContext(ctx, "a blob is read once more", "blob", b.Handle.String(), "pack", pack.Short(), "error", err)
+			p.r.log.DebugContext(ctx, "a blob is read once more", "blob", b.String(), "pack", pack.Short(), "error", err)
 			content, err = p.r.loadBlob(ctx, b.Handle, p.plain[:0])
 		}
 		if ctx.Err() != nil {
@@ -79,10 +84,13 @@ func (p *runReader) fill(ctx context.Context, s *packStream, pack format.ID, off
 			s.in = nil
 			return err
 		}
-		s.at = offset
+		if s.at = offset; p.few == nil {
+			p.few = bufio.NewReaderSize(nil, fewBytes)
+		}
+		p.few.Reset(s.in)
 	}
-	if _, err = io.CopyN(io.Discard, s.in, offset-s.at); err == nil {
-		_, err = io.ReadFull(s.in, p.sealed)
+	if _, err = p.few.Discard(int(offset - s.at)); err == nil {
+		_, err = io.ReadFull(p.few, p.sealed)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: pack %s is shorter than the index says", location.ErrCorrupt, pack.Short())
