@@ -94,7 +94,7 @@ type RestoreSummary struct {
 // What cannot be restored is reported in the error, the first 20 by name, and the others are restored nevertheless; files whose content is missing or damaged are not written at all.
 // A target that is full or cannot be written, or an end of the context, ends the restore; the summary then tells what was done.
 //
-// It holds a shared lock. Memory: the index, a chunk for each of the Workers, folders on the way, 12 MiB of packs with trees, and the plan of about 3 GiB of content or 50,000
+// It holds a shared lock. Memory: the index, a chunk for each of the Workers, folders on the way, 12 MiB of packs with trees, and the plan of about 6 GiB of content or 100,000
 // chunks, however large the snapshot is.
 func (r *Repository) Restore(ctx context.Context, id, target string, opts *RestoreOptions) (RestoreSummary, error) {
 	o := RestoreOptions{}

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// batchChunks and batchBytes are how much is planned before it is read.
-	batchChunks = 16 << 10
-	batchBytes  = 1 << 30
+	// batchChunks and batchBytes are how much is planned before it is read. A file counts as fileChunks of them, which is about the memory that it takes.
+	batchChunks = 32 << 10
+	batchBytes  = 2 << 30
+	fileChunks  = 4
 )
 
 // batch is a plan: chunks, where they are, and where they go. A chunk that is used many times is in it once.
@@ -25,6 +26,7 @@ type batch struct {
 	// packs are numbered in the order in which they are needed first, so that files are complete soon.
 	packs map[format.ID]int32
 	bytes int64
+	files int
 }
 
 // wantedChunk is a chunk that is used at least once; uses are a list.
@@ -62,7 +64,9 @@ func (b *batch) add(p place, f *outFile, off int64) {
 	b.chunks[i].uses = use
 }
 
-func (b *batch) full() bool { return len(b.uses) >= batchChunks || b.bytes >= batchBytes }
+func (b *batch) full() bool {
+	return len(b.uses)+fileChunks*b.files >= batchChunks || b.bytes >= batchBytes
+}
 
 // packRun are chunks of one pack that one request reads.
 type packRun struct {

@@ -268,6 +268,7 @@ func (p *planner) chunks(ctx context.Context, f *outFolder, n *format.Node, out 
 	out.node = &bare
 	out.left.Store(int64(len(content)) + 1)
 	f.pending.Add(1)
+	p.now.files++
 	var off int64
 	for _, id := range content {
 		at, ok := p.r.idx.lookup(format.Handle{ID: id, Type: format.DataBlob})
