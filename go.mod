@@ -37,7 +37,7 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/restic/chunker v0.4.0 // indirect
+require github.com/restic/chunker v0.4.0
 
 require (
 	cel.dev/expr v0.25.1 // indirect
@@ -119,7 +119,7 @@ require (
 	go.opentelemetry.io/otel/sdk/metric v1.43.0 // indirect
 	go.opentelemetry.io/otel/trace v1.43.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.3 // indirect
-	golang.org/x/crypto v0.49.0 // indirect
+	golang.org/x/crypto v0.49.0
 	golang.org/x/oauth2 v0.36.0
 	golang.org/x/text v0.35.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
