@@ -54,7 +54,7 @@ func Do(ctx context.Context, req *Request, env Env) (_ Result, err error) {
 
 // Open opens the repository of a request, or makes it.
 func Open(ctx context.Context, b *location.Bucket, req *Request) (*repository.Repository, error) {
-	opts := &repository.Options{Path: req.Path, Host: req.Host, LockWait: lockWait}
+	opts := &repository.Options{Path: req.Path, LockWait: lockWait} // locks have the name of this host, where their process is
 	repo, err := repository.Open(ctx, b, req.Password, opts)
 	if !errors.Is(err, repository.ErrNoRepository) || !req.Create {
 		return repo, err
