@@ -46,11 +46,12 @@ var table = map[string][]string{
 
 	"template/kubedata": {"template", "cluster"},
 
-	"internal/agent":  {"location", "location/codec", "cluster", "internal/mover"},
-	"internal/mover":  {"location", "location/repository"},
-	"internal/arrows": {},
-	"internal/e2e":    {},
-	"internal/readme": {},
+	"internal/agent":     {"location", "location/codec", "cluster", "internal/mover"},
+	"internal/mover":     {"location", "location/repository"},
+	"internal/arrows":    {},
+	"internal/e2e":       {},
+	"internal/endurance": {},
+	"internal/readme":    {},
 
 	"internal/testcluster": {},
 	"internal/testserver":  {},
