@@ -40,10 +40,10 @@ func (p *prune) choose(used bitset) {
 		if v.idx.packs[e.pack>>1].lost {
 			continue
 		}
-		switch copies := v.needed(n, used); {
-		case copies == 0:
+		switch v.needed(n, used) {
+		case 0:
 			worth[e.pack>>1].unused += int64(e.length)
-		case copies == 1:
+		case 1:
 			p.keep.add(n)
 			worth[e.pack>>1].only += int64(e.length)
 		}

@@ -203,7 +203,7 @@ func (m *mender) node(ctx context.Context, t *mendedTree, node *format.Node) (bo
 		}
 		if lost := below.lost; lost != nil {
 			t.change(node.Name+"/", fmt.Sprintf("left out: %s", lost))
-			return false, nil //nolint:nilerr // what is lost is reported
+			return false, nil
 		}
 		for _, f := range below.files {
 			t.change(path.Join(node.Name, f.Path)+slash(f.Path), f.Why)
