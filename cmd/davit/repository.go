@@ -75,7 +75,7 @@ An interrupt (Ctrl-C) ends a command in order and says what is left; the reposit
 	flags.IntVar(&c.connections, "connections", 0, "requests to the location at once (default 4)")
 	flags.BoolVar(&c.verbose, "verbose", false, "write what goes on to standard error")
 	cmd.SetFlagErrorFunc(agent.FlagError)
-	cmd.AddCommand(c.initCommand(), c.backupCommand(), c.snapshotsCommand(), c.lsCommand(), c.restoreCommand(), c.dumpCommand(), c.checkCommand(), c.forgetCommand(), c.pruneCommand(), c.statsCommand(), c.keyCommand(), c.unlockCommand())
+	cmd.AddCommand(c.initCommand(), c.backupCommand(), c.snapshotsCommand(), c.lsCommand(), c.restoreCommand(), c.dumpCommand(), c.checkCommand(), c.repairCommand(), c.forgetCommand(), c.pruneCommand(), c.statsCommand(), c.keyCommand(), c.unlockCommand())
 	return cmd
 }
 
@@ -99,6 +99,8 @@ func (c *repositoryCall) with(ctx context.Context, left string, f func(context.C
 		if err != nil {
 			return err
 		}
+		debug.FreeOSMemory() // what the password's key took
+		forgetPages()
 		return f(ctx, r)
 	})
 }

@@ -16,7 +16,7 @@ const (
 	dataPack = 16 << 20
 	treePack = 4 << 20
 	// indexBlobs is how many blobs an index file has, about: it is written as soon as there are so many.
-	indexBlobs = 32 << 10
+	indexBlobs = 16 << 10
 )
 
 // writer adds blobs to the repository: they are collected in packs, which are uploaded, and then in index files. There is one at a time for a Repository.
