@@ -151,6 +151,9 @@ func (b *backup) saved(ctx context.Context, f *reading) {
 		b.count(what, n.Size)
 		b.meter.add(1, 0)
 	}
+	if ctx.Err() == nil {
+		b.ready(f.dir, f.slot)
+	}
 	b.done(ctx, f.dir)
 }
 

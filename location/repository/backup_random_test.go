@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/davit-project/davit/location/repository/internal/format"
 )
 
 // change does something to the tree in dir.
@@ -75,7 +77,7 @@ func TestRandomTrees(t *testing.T) {
 			case d.Type().IsRegular():
 				want, err := os.ReadFile(p)
 				require.NoError(t, err)
-				require.True(t, string(want) == got.text, p)
+				require.Equal(t, format.Hash(want), format.Hash([]byte(got.text)), p)
 			}
 			return nil
 		}))

@@ -85,7 +85,7 @@ func folderNode(t *testing.T, r *Repository, s Snapshot, p string) *format.Node 
 		require.NoError(t, err)
 		nodes, err := r.loadTree(t.Context(), id)
 		require.NoError(t, err)
-		n = parentTree(nodes.Nodes).find(name)
+		n = (&parentTree{nodes.Nodes}).find(name)
 		require.NotNil(t, n, name)
 		if n.Subtree != nil {
 			tree = n.Subtree.String()
@@ -167,7 +167,7 @@ func TestKilledBackup(t *testing.T) {
 		if d.Type().IsRegular() {
 			want, err := os.ReadFile(p)
 			require.NoError(t, err)
-			require.True(t, string(want) == all[p].text, p)
+			require.Equal(t, format.Hash(want), format.Hash([]byte(all[p].text)), p)
 		}
 		return nil
 	}))

@@ -6,36 +6,70 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/davit-project/davit/location/repository/internal/format"
 )
 
-// encodeTree is format.Tree.Encode without the nodes that are nil: the same bytes in a third of the time, and without garbage.
-func encodeTree(nodes []*format.Node) ([]byte, error) {
+// treeText is the content of a tree's blob, in the making: what format.Tree.Encode gives, in a third of the time. Nodes are encoded, and forgotten, as soon as those before
+// them are, so that a huge folder is never in memory in full.
+type treeText struct {
+	mu   sync.Mutex
+	text []byte
+	// done are nodes that are ready, of which those before next are in the text.
+	done []bool
+	next int
+}
+
+// nodeSize is about how long the text of a node is, without its name, in bytes.
+const nodeSize = 420
+
+// begin makes room for a folder.
+func (t *treeText) begin(entries []*Entry) {
 	size := 32
-	for _, n := range nodes {
-		if n != nil {
-			size += 420 + len(n.Name) + 67*len(n.Content)
-		}
+	for _, e := range entries {
+		size += nodeSize + len(e.Name)
 	}
-	text := append(make([]byte, 0, size), `{"nodes":[`...)
-	first := true
-	for _, n := range nodes {
+	t.text, t.done = make([]byte, 0, size), make([]bool, len(entries))
+}
+
+// ready says that node i will not change any more; a nil one is left out.
+func (t *treeText) ready(nodes []*format.Node, i int) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done[i] = true
+	for ; t.next < len(nodes) && t.done[t.next]; t.next++ {
+		n := nodes[t.next]
 		if n == nil {
 			continue
 		}
-		if !first {
-			text = append(text, ',')
+		if len(t.text) == 0 {
+			t.text = append(t.text, treeHead...)
+		} else {
+			t.text = append(t.text, ',')
 		}
-		first = false
 		var err error
-		if text, err = appendNode(text, n); err != nil {
-			return nil, fmt.Errorf("encode %q of a tree: %w", n.Name, err)
+		if t.text, err = appendNode(t.text, n); err != nil {
+			return fmt.Errorf("encode %q of a tree: %w", n.Name, err)
 		}
+		nodes[t.next] = nil
 	}
-	return append(text, "]}\n"...), nil
+	return nil
+}
+
+const (
+	treeHead = `{"nodes":[`
+	treeTail = "]}\n"
+)
+
+// end returns the text.
+func (t *treeText) end() []byte {
+	if len(t.text) == 0 {
+		t.text = append(t.text, treeHead...)
+	}
+	return append(t.text, treeTail...)
 }
 
 // appendNode appends the node as its MarshalJSON encodes it. What is rare is left to that.

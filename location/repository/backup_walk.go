@@ -16,14 +16,16 @@ import (
 
 // dir is a folder that is being backed up. What is in it is done in any order; whoever does the last of it stores its tree.
 type dir struct {
-	up     *dir
-	node   *format.Node
+	up *dir
+	// slot is its place in up.
+	slot   int
 	path   string
 	folder Folder
 	// old is the tree that the parent has.
 	old *format.ID
-	// nodes are sorted by name; a nil one is left out.
+	// nodes are sorted by name; a nil one is left out, or in the tree already.
 	nodes []*format.Node
+	tree  treeText
 	// pending counts what is not done, and the walk itself.
 	pending atomic.Int64
 }
@@ -96,15 +98,19 @@ func (b *backup) walk(ctx context.Context, d *dir) {
 	known := b.known(ctx, d.old)
 	slices.SortFunc(entries, func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
 	d.nodes = make([]*format.Node, len(entries))
+	d.tree.begin(entries)
+	last := ""
 	for i, e := range entries {
 		if ctx.Err() != nil {
 			return
 		}
 		entries[i] = nil
-		if i > 0 && d.nodes[i-1] != nil && d.nodes[i-1].Name == e.Name || !goodName(e.Name) {
+		if e.Name == last || !goodName(e.Name) {
 			b.problem(d.child(e.Name), errName)
+			b.ready(d, i)
 			continue
 		}
+		last = e.Name
 		b.entry(ctx, d, i, e, known.find(e.Name))
 	}
 }
@@ -120,12 +126,14 @@ func (b *backup) entry(ctx context.Context, d *dir, i int, e *Entry, old *format
 	n := e.node()
 	switch n.Type {
 	case "", format.TypeSocket:
+		b.ready(d, i)
 	case format.TypeFile:
 		d.nodes[i] = n
 		if b.unchanged(e, old) {
 			n.Content, n.Size = old.Content, old.Size
 			b.count(&b.sum.FilesUnmodified, n.Size)
 			b.meter.add(1, int64(n.Size)) //nolint:gosec // more is nobody's
+			b.ready(d, i)
 			return
 		}
 		d.pending.Add(1)
@@ -139,10 +147,11 @@ func (b *backup) entry(ctx context.Context, d *dir, i int, e *Entry, old *format
 			b.done(ctx, d)
 		}
 	case format.TypeDir:
-		sub := &dir{up: d, node: n, path: d.child(e.Name)}
+		sub := &dir{up: d, slot: i, path: d.child(e.Name)}
 		var err error
 		if sub.folder, err = d.folder.Folder(ctx, e.Name); err != nil {
 			b.problem(sub.path, err)
+			b.ready(d, i)
 			return
 		}
 		if old != nil {
@@ -153,6 +162,14 @@ func (b *backup) entry(ctx context.Context, d *dir, i int, e *Entry, old *format
 		b.walk(ctx, sub)
 	default:
 		d.nodes[i] = n
+		b.ready(d, i)
+	}
+}
+
+// ready says that the node is as it will be, or left out.
+func (b *backup) ready(d *dir, i int) {
+	if err := d.tree.ready(d.nodes, i); err != nil {
+		b.fail(err)
 	}
 }
 
@@ -207,7 +224,7 @@ func (b *backup) done(ctx context.Context, d *dir) {
 		if ctx.Err() == nil {
 			b.saveTree(ctx, d)
 		}
-		d.nodes = nil
+		d.nodes, d.tree = nil, treeText{}
 		if d.up == nil {
 			close(b.root)
 			return
@@ -218,11 +235,7 @@ func (b *backup) done(ctx context.Context, d *dir) {
 
 // saveTree stores the tree of a folder, of which everything is done.
 func (b *backup) saveTree(ctx context.Context, d *dir) {
-	text, err := encodeTree(d.nodes)
-	var s saved
-	if err == nil {
-		s, err = b.w.save(ctx, format.TreeBlob, text)
-	}
+	s, err := b.w.save(ctx, format.TreeBlob, d.tree.end())
 	if err != nil {
 		b.fail(err)
 		return
@@ -231,7 +244,8 @@ func (b *backup) saveTree(ctx context.Context, d *dir) {
 		b.tree = s.ID
 		return
 	}
-	d.node.Subtree = &s.ID
+	d.up.nodes[d.slot].Subtree = &s.ID
+	b.ready(d.up, d.slot)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -264,32 +278,41 @@ func (b *backup) problems(path string, err error) {
 
 func vanished(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// parentTree is a folder of the parent.
-type parentTree []*format.Node
+// parentTree is a folder of the parent. What was asked for is forgotten.
+type parentTree struct {
+	nodes []*format.Node
+}
 
 // known reads a folder of the parent; one that cannot be read is as good as none.
-func (b *backup) known(ctx context.Context, id *format.ID) parentTree {
+func (b *backup) known(ctx context.Context, id *format.ID) *parentTree {
 	if id == nil {
-		return nil
+		return &parentTree{}
 	}
 	t, err := b.r.loadTree(ctx, *id)
 	if err != nil {
 		b.r.log.WarnContext(ctx, "a folder of the parent cannot be read: its files are read", "error", err)
-		return nil
+		return &parentTree{}
 	}
 	byName := func(a, b *format.Node) int { return strings.Compare(a.Name, b.Name) }
 	if !slices.IsSortedFunc(t.Nodes, byName) {
 		slices.SortFunc(t.Nodes, byName)
 	}
-	return t.Nodes
+	return &parentTree{t.Nodes}
 }
 
-func (p parentTree) find(name string) *format.Node {
-	i, ok := slices.BinarySearchFunc(p, name, func(n *format.Node, name string) int { return strings.Compare(n.Name, name) })
-	if !ok {
-		return nil
+// find returns the node of that name; names must be asked for in their order.
+func (p *parentTree) find(name string) *format.Node {
+	for len(p.nodes) > 0 {
+		n := p.nodes[0]
+		if n.Name > name {
+			return nil
+		}
+		p.nodes[0], p.nodes = nil, p.nodes[1:]
+		if n.Name == name {
+			return n
+		}
 	}
-	return p[i]
+	return nil
 }
 
 func userID() uint32  { return uint32(max(0, os.Getuid())) } //nolint:gosec // they have 32 bits

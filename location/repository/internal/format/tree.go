@@ -1,7 +1,6 @@
 package format
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -143,8 +142,7 @@ func (t *Tree) Encode() ([]byte, error) {
 // that come twice.
 func ParseTree(content []byte) (*Tree, error) {
 	t := &Tree{}
-	d := json.NewDecoder(bytes.NewReader(content))
-	if err := d.Decode(t); err != nil {
+	if err := json.Unmarshal(content, t); err != nil {
 		return nil, fmt.Errorf("%w: a tree cannot be read: %w", ErrDamaged, err)
 	}
 	seen := make(map[string]bool, len(t.Nodes))
