@@ -58,19 +58,18 @@ func (x *index) slot(id *format.ID) uint32 {
 	return uint32(binary.LittleEndian.Uint64(id[:]) & uint64(len(x.table)-1)) //nolint:gosec // the table is shorter than 2^32
 }
 
-// addPack adds a pack and its blobs and returns its number. A pack that is known, and not lost, is left as it is.
-func (x *index) addPack(id format.ID, blobs []format.Blob) uint32 {
+// addPack adds a pack and its blobs. A pack that is known, and not lost, is left as it is.
+func (x *index) addPack(id format.ID, blobs []format.Blob) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if n, ok := x.byID[id]; ok && !x.packs[n].lost && x.packs[n].entries > 0 {
-		return n
+		return
 	}
 	n := x.newPack()
 	x.name(n, id)
 	for i := range blobs {
 		x.add(n, &blobs[i])
 	}
-	return n
 }
 
 func (x *index) newPack() uint32 {
@@ -172,13 +171,6 @@ func (x *index) all() iter.Seq[place] {
 			}
 		}
 	}
-}
-
-// len is how many entries there are, those of lost packs included.
-func (x *index) len() int {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return int(x.count)
 }
 
 // hasPack tells whether the pack is in the index.

@@ -335,8 +335,8 @@ func (w *writer) end() {
 
 // packBuffers are the buffers of packs, of which there is a fixed number, those of what is read of packs, of which as many are kept as were ever in use at once, and smaller ones.
 type packBuffers struct {
-	mu     sync.Mutex
-	ranges [][]byte
+	mu        sync.Mutex
+	ranges    [][]byte
 	data      chan []byte
 	scratches sync.Pool
 }
