@@ -20,7 +20,7 @@ func (b *backup) byExec(ctx context.Context, req *mover.Request) (result mover.R
 	}
 	defer src.close()
 	err = b.place.with(ctx, b.d, func(bucket *location.Bucket) error {
-		repo, err := mover.Open(ctx, bucket, req)
+		repo, err := mover.Open(ctx, bucket, req, 0)
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func (d Deps) inRepository(ctx context.Context, p *place, given function.Secret,
 		return err
 	}
 	err = p.with(ctx, d, func(b *location.Bucket) error {
-		repo, err := mover.Open(ctx, b, &mover.Request{Path: p.path, Password: password})
+		repo, err := mover.Open(ctx, b, &mover.Request{Path: p.path, Password: password}, 0)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,11 @@ func Do(ctx context.Context, req *Request, env Env) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	repo, err := Open(ctx, b, req)
+	volume := int64(0)
+	if at, err := env.real(req.Folder); err == nil && req.Op == Backup && req.Create {
+		volume = used(at)
+	}
+	repo, err := Open(ctx, b, req, volume)
 	if err != nil {
 		return Result{}, err
 	}
@@ -52,9 +56,9 @@ func Do(ctx context.Context, req *Request, env Env) (_ Result, err error) {
 	return Save(ctx, repo, src, req, env)
 }
 
-// Open opens the repository of a request, or makes it.
-func Open(ctx context.Context, b *location.Bucket, req *Request) (*repository.Repository, error) {
-	opts := &repository.Options{Path: req.Path, LockWait: lockWait} // locks have the name of this host, where their process is
+// Open opens the repository of a request, or makes it for a volume that has so many bytes; 0 if that is not known.
+func Open(ctx context.Context, b *location.Bucket, req *Request, volume int64) (*repository.Repository, error) {
+	opts := &repository.Options{Path: req.Path, LockWait: lockWait, ChunkSize: repository.ChunkSizeFor(volume)} // locks have the name of this host, where their process is
 	repo, err := repository.Open(ctx, b, req.Password, opts)
 	if !errors.Is(err, repository.ErrNoRepository) || !req.Create {
 		return repo, err

@@ -1,10 +1,12 @@
-//go:build unix
+//go:build linux || darwin || freebsd
 
 package mover
 
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // owned tells whether this process may change the mode and times of a folder: whose volume it is may be another's.
@@ -15,4 +17,13 @@ func owned(folder string) bool {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (os.Geteuid() == 0 || int(stat.Uid) == os.Geteuid())
+}
+
+// used is how many bytes the file system has that a folder is on; 0 if that is not known.
+func used(folder string) int64 {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(folder, &stat); err != nil {
+		return 0
+	}
+	return int64(stat.Blocks-stat.Bfree) * int64(stat.Bsize) //nolint:gosec,unconvert // the widths differ between systems
 }

@@ -220,3 +220,9 @@ func TestDamagedPack(t *testing.T) {
 	_, err = r.loadBlob(t.Context(), format.Handle{ID: s.ID, Type: format.TreeBlob}, nil)
 	require.ErrorIs(t, err, ErrDamaged)
 }
+
+func TestChunkSizeFor(t *testing.T) {
+	for volume, want := range map[int64]int{0: 64 << 10, 128 << 30: 64 << 10, 128<<30 + 1: 128 << 10, 512 << 30: 256 << 10, 1 << 40: 512 << 10, 1<<40 + 1: 1 << 20, 1 << 50: 1 << 20} {
+		require.Equal(t, want, ChunkSizeFor(volume), volume)
+	}
+}

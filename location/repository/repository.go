@@ -30,8 +30,8 @@ type Options struct {
 	LockWait time.Duration
 	// NoLock writes no locks, for reading with a credential that cannot write. What is read may then be removed meanwhile; what writes refuses to run.
 	NoLock bool
-	// ChunkSize is the average size of chunks near the beginning of a file, in bytes, in a repository that Init makes: a power of two from 16 KiB to 1 MiB. Default 64 KiB, for
-	// volumes up to some TiB; each doubling halves the index.
+	// ChunkSize is the average size of chunks near the beginning of a file, in bytes, in a repository that Init makes: a power of two from 16 KiB to 1 MiB. Default 64 KiB; see
+	// ChunkSizeFor.
 	ChunkSize int
 	// Log says what goes on. Default: nothing.
 	Log *slog.Logger
@@ -42,6 +42,16 @@ type Options struct {
 
 // DefaultChunkSize is that of Options.ChunkSize, in bytes.
 const DefaultChunkSize = 64 << 10
+
+// ChunkSizeFor is a good Options.ChunkSize for a new repository of a volume with so many bytes: DefaultChunkSize up to 128 GiB, and twice as much for each doubling from there on, up to 1 MiB
+// beyond 1 TiB. So the index has about 2 million entries, or 120 MiB, and beyond 2 TiB one million, or 60 MiB, for each TiB.
+func ChunkSizeFor(volume int64) int {
+	size := DefaultChunkSize
+	for limit := int64(128 << 30); volume > limit && size < 1<<20; limit *= 2 {
+		size *= 2
+	}
+	return size
+}
 
 func (o *Options) withDefaults() (Options, error) {
 	var d Options
