@@ -81,8 +81,8 @@ type ahead struct {
 	// free are windows that can be filled.
 	free chan *aheadWindow
 	now  *aheadWindow
-	// readers are *runReader.
-	readers sync.Pool
+	// readers are as many as there may be requests at once.
+	readers chan *runReader
 }
 
 // aheadWindow is a piece of what is read: items in order, and the chunks they need in one buffer.
@@ -116,7 +116,10 @@ type aheadItem struct {
 func (r *Repository) inOrder(ctx context.Context, produce func(a *ahead) error, use func(item *aheadItem) error) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	a := &ahead{r: r, ctx: ctx, tasks: tasks, queue: make(chan *aheadWindow, aheadCount), free: make(chan *aheadWindow, aheadCount)}
-	a.readers.New = func() any { return &runReader{r: r} }
+	a.readers = make(chan *runReader, r.opts.Connections)
+	for range cap(a.readers) {
+		a.readers <- &runReader{r: r}
+	}
 	for range aheadCount {
 		a.free <- &aheadWindow{}
 	}
@@ -239,22 +242,21 @@ func (a *ahead) flush() error {
 	w.buf = w.buf[:cap(w.buf)]
 	a.tasks.Go(func() error {
 		defer close(w.done)
-		w.err = w.read(a.ctx, a.r, &a.readers)
+		w.err = w.read(a.ctx, a.readers)
 		return w.err
 	})
 	return put(a.ctx, a.queue, w)
 }
 
 // read reads the chunks of the window.
-func (w *aheadWindow) read(ctx context.Context, r *Repository, readers *sync.Pool) error {
+func (w *aheadWindow) read(ctx context.Context, readers chan *runReader) error {
 	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.SetLimit(max(1, r.opts.Connections/2))
 	for pack, blobs := range w.blobs {
 		sortBlobs(blobs)
 		for _, run := range joinBlobs(blobs) {
 			tasks.Go(func() error {
-				p := readers.Get().(*runReader)
-				defer readers.Put(p)
+				p := <-readers
+				defer func() { readers <- p }()
 				return p.run(ctx, pack, run, func(b format.Blob, content []byte, err error) error {
 					if err != nil && !beyondRepair(err) {
 						return err

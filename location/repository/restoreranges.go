@@ -29,7 +29,7 @@ func joinBlobs(blobs []format.Blob) [][]format.Blob {
 			gap := int64(next.Offset) - blobEnd(blobs[n-1])
 			span := blobEnd(next) - int64(blobs[0].Offset)
 			wanted += int64(next.Length)
-			if gap < 0 || gap > maxGap || gap > 128<<10 && span > 4*wanted {
+			if gap < 0 || gap > maxGap || gap > 128<<10 && span > 8*wanted {
 				break
 			}
 		}
