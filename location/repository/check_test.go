@@ -87,6 +87,7 @@ func TestCheckFinds(t *testing.T) {
 		{"bit in a tree", "", func(t *testing.T, c *checked) { c.edit(t, c.tree, flip(40)) }, FoundTree, false, 1, 1, "/dir/"},
 		{"short pack", "", func(t *testing.T, c *checked) { c.edit(t, c.data, func(b []byte) []byte { return b[:21000] }) }, FoundPackSize, false, 2, 2, "/shared"},
 		{"long pack", "", func(t *testing.T, c *checked) { c.edit(t, c.data, func(b []byte) []byte { return append(b, 1) }) }, FoundPackSize, false, 0, 0, ""},
+		{"empty pack", all, func(t *testing.T, c *checked) { c.edit(t, c.data, func([]byte) []byte { return nil }) }, FoundPackDamaged, false, 0, 0, ""},
 		{"missing pack", "", func(t *testing.T, c *checked) { require.NoError(t, c.raw.Delete(t.Context(), c.data)) }, FoundPackMissing, false, 2, 3, "/dir/own"},
 		{"missing tree pack", "", func(t *testing.T, c *checked) { require.NoError(t, c.raw.Delete(t.Context(), c.tree)) }, FoundPackMissing, false, 1, 1, "/"},
 		{"index", "", func(t *testing.T, c *checked) { c.edit(t, keysBelow(t, c.raw, "index/")[0], flip(50)) }, FoundIndex, false, 0, 0, ""},

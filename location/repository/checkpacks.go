@@ -350,6 +350,9 @@ func (r *Repository) packHeader(ctx context.Context, pack format.ID, size int64)
 	var blobs []format.Blob
 	err := r.again(ctx, func() error {
 		n := min(guess, size)
+		if n < format.FooterSize {
+			return fmt.Errorf("%w: a pack of %d bytes has none", ErrDamaged, size)
+		}
 		tail, err := r.objects.Read(ctx, r.file(packFile, pack), size-n, n, nil)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -41,4 +42,18 @@ func TestPolicy(t *testing.T) {
 		})
 	}
 	require.Empty(t, (&KeepPolicy{Last: 1}).Apply(nil))
+}
+
+func ExampleKeepPolicy_Apply() {
+	day := func(n, hour int) time.Time { return time.Date(2024, 5, n, hour, 0, 0, 0, time.UTC) }
+	snapshots := []Snapshot{{ID: "a", Time: day(1, 3)}, {ID: "b", Time: day(1, 23)}, {ID: "c", Time: day(2, 3)}, {ID: "d", Time: day(3, 3)}}
+	policy := &KeepPolicy{Last: 1, Daily: 3}
+	for _, k := range policy.Apply(snapshots) {
+		fmt.Println(k.Snapshot.ID, k.Why)
+	}
+	// Output:
+	// d [last snapshot daily snapshot]
+	// c [daily snapshot]
+	// b [daily snapshot]
+	// a []
 }

@@ -219,14 +219,15 @@ func (p *prune) safe(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	locks, err := p.v.Locks(ctx)
+	held, err := p.holds(ctx)
+	if err == nil && !held {
+		// It may just have been replaced by its refreshed one.
+		held, err = p.holds(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	own := func(l LockInfo) bool {
-		return l.Exclusive && l.PID == os.Getpid() && l.Host == p.v.lockHost() && time.Since(l.Time) < lockLost
-	}
-	if !slices.ContainsFunc(locks, own) {
+	if !held {
 		return fmt.Errorf("%w: it is not there, or too old: nothing more is removed: prune again", ErrLockLost)
 	}
 	for f, err := range p.v.list(ctx, snapshotFile) {
@@ -238,6 +239,15 @@ func (p *prune) safe(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// holds tells whether the exclusive lock is there.
+func (p *prune) holds(ctx context.Context) (bool, error) {
+	locks, err := p.v.Locks(ctx)
+	own := func(l LockInfo) bool {
+		return l.Exclusive && l.PID == os.Getpid() && l.Host == p.v.lockHost() && time.Since(l.Time) < lockLost
+	}
+	return slices.ContainsFunc(locks, own), err
 }
 
 // replaceIndex writes an index of the packs that stay and removes the others, but those made now.
