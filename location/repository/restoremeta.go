@@ -22,10 +22,10 @@ func (x *restorer) report(path string, failures []error) error {
 	for _, err := range failures {
 		var w warning
 		switch {
-		case hopeless(err):
-			return fmt.Errorf("%q: %w", path, err)
 		case errors.As(err, &w):
 			x.out.warn(path, err)
+		case hopeless(err):
+			return fmt.Errorf("%q: %w", path, err)
 		default:
 			x.out.fail(path, err)
 		}
