@@ -32,7 +32,6 @@ func (s *execSource) listTar(ctx context.Context, now int64) error {
 		err = l.finish()
 	}
 	if err != nil {
-		r.end()
 		return s.failed(ctx, r, err)
 	}
 	s.root = l.root

@@ -57,11 +57,11 @@ func newExecSource(ctx context.Context, e cluster.Executor, at container, folder
 	r := s.start(listScript, folder, mark)
 	defer r.stop()
 	l := newListing(mark)
-	if err := l.read(r); err != nil {
-		r.end()
-		return nil, s.failed(ctx, r, err)
+	err := l.read(r)
+	if err == nil {
+		err = r.settle(listComplaints...)
 	}
-	if err := r.settle(listComplaints...); err != nil {
+	if err != nil {
 		return nil, s.failed(ctx, r, err)
 	}
 	if l.noStat {
@@ -74,18 +74,16 @@ func newExecSource(ctx context.Context, e cluster.Executor, at container, folder
 
 // failed says why the list could not be read. A container without what the far end needs is errUnsuitable.
 func (s *execSource) failed(ctx context.Context, r *reading, err error) error {
+	r.stop()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	settled := r.settle()
 	exit := (*cluster.ExitError)(nil)
 	switch {
-	case errors.As(r.err, &exit):
+	case errors.As(r.err, &exit) && !errors.Is(err, exit):
 		return fmt.Errorf("list %s of %s: %w: %w", s.folder, s.at, exit, err)
-	case errors.Is(settled, cluster.ErrInvalid):
-		return fmt.Errorf("list %s of %s: %w: %w", s.folder, s.at, errUnsuitable, settled)
-	case settled != nil && !errors.Is(err, errListing):
-		err = settled
+	case errors.Is(err, cluster.ErrInvalid):
+		return fmt.Errorf("list %s of %s: %w: %w", s.folder, s.at, errUnsuitable, err)
 	}
 	return fmt.Errorf("list %s of %s: %w", s.folder, s.at, err)
 }
@@ -284,11 +282,11 @@ func (s *execSource) broken(err error) error {
 func (s *execSource) missing(name string) error {
 	const script = `cd "${DAVIT_ROOT-}$1" || exit 3; f=$(printf '%b_' "$2"); f=${f%_}; if [ -e "$f" ] || [ -L "$f" ]; then echo there; else echo gone; fi`
 	r := s.start(script, s.folder, escaped(name))
+	defer r.stop()
 	text, err := io.ReadAll(io.LimitReader(r, tarBlock))
-	if err == nil {
+	if err == nil && len(text) < tarBlock {
 		err = r.settle()
 	}
-	r.stop()
 	switch {
 	case err != nil:
 		return s.broken(err)

@@ -145,11 +145,9 @@ func TestMovers(t *testing.T) {
 		change func(h *fakeHost, d *Deps)
 		pods   int
 	}{
-		"agent":                {func(*fakeHost, *Deps) {}, 0},
-		"pod":                  {func(h *fakeHost, _ *Deps) { h.bare = true }, 1},
-		"exec":                 {func(h *fakeHost, d *Deps) { h.bare, d.MoverImage = true, "" }, 0},
-		"the host wants a pod": {func(_ *fakeHost, d *Deps) { d.Movers = []Mover{MoverPod} }, 1},
-		"the host wants exec":  {func(_ *fakeHost, d *Deps) { d.Movers = []Mover{MoverExec} }, 0},
+		"agent":               {func(*fakeHost, *Deps) {}, 0},
+		"no agent, so a pod":  {func(h *fakeHost, _ *Deps) { h.bare = true }, 1},
+		"the host wants exec": {func(_ *fakeHost, d *Deps) { d.Movers = []Mover{MoverExec} }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +199,7 @@ func (h *fakeHost) onlyPassword(t testing.TB) string {
 // TestBackupIsTakenUpAgain makes one snapshot of an attempt that was interrupted after it was made.
 func TestBackupIsTakenUpAgain(t *testing.T) {
 	t.Parallel()
-	for _, m := range []Mover{MoverAgent, MoverPod, MoverExec} {
+	for _, m := range []Mover{MoverPod, MoverExec} {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
 			h := newFakeHost(t)
