@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/davit-project/davit/location"
@@ -83,7 +82,7 @@ func (r *Repository) stale(l format.Lock) bool {
 		return true
 	}
 	here := l.Hostname != "" && (l.Hostname == r.opts.Host || l.Hostname == r.lockHost())
-	return here && l.PID > 0 && errors.Is(syscall.Kill(l.PID, 0), syscall.ESRCH)
+	return here && l.PID > 0 && isGone(l.PID)
 }
 
 // lockHost is what locks have for a host name. It differs from the host's, because restic sends SIGHUP to the process of a lock of its own host to find out whether it is there,
