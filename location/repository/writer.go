@@ -15,6 +15,8 @@ const (
 	// dataPack and treePack are how long packs become, in bytes.
 	dataPack = 16 << 20
 	treePack = 4 << 20
+	// packBlobs is how many blobs a pack has at most, so that its header and its part of an index stay small where files are tiny.
+	packBlobs = 16 << 10
 	// indexBlobs is how many blobs an index file has, about: it is written as soon as there are so many.
 	indexBlobs = 16 << 10
 )
@@ -142,7 +144,8 @@ func (w *writer) reserve(ctx context.Context, b *format.Blob) (*pack, []byte, er
 		most = treePack
 	}
 	p := w.open[b.Type]
-	if p != nil && len(p.blobs) > 0 && len(p.buf)+int(b.Length)+format.HeaderSize(len(p.blobs)+1) > most {
+	full := p != nil && (len(p.blobs) == packBlobs || len(p.blobs) > 0 && len(p.buf)+int(b.Length)+format.HeaderSize(len(p.blobs)+1) > most)
+	if full {
 		if err := w.send(ctx, p); err != nil {
 			return nil, nil, err
 		}
