@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 
 	"github.com/davit-project/davit/location"
@@ -337,4 +339,40 @@ func killAfter(n int) locationtest.Faults {
 		}
 		return nil
 	}}
+}
+
+// Packs of data and of trees grow beside each other, so that their entries alternate in the index.
+func TestPruneSaysWhatItFrees(t *testing.T) {
+	r, raw := newRepository(t)
+	dir := t.TempDir()
+	var ids []string
+	for i := range 3 {
+		for n := range 20 {
+			write(t, fmt.Sprintf("%s/%d/file%d", dir, n, i), string(randomBytes(uint64(100*i+n), 30_000)))
+		}
+		s, err := r.Backup(t.Context(), local(t, dir), nil)
+		require.NoError(t, err)
+		ids = append(ids, s.ID)
+	}
+	before := packBytes(t, raw)
+	require.NoError(t, r.Forget(t.Context(), ids[:2]...))
+	s, err := r.Prune(t.Context(), &PruneOptions{MaxUnused: -1})
+	require.NoError(t, err)
+	after := packBytes(t, raw)
+	require.Equal(t, before-after, s.BytesFreed)
+	require.Equal(t, after, s.BytesLeft)
+	require.Positive(t, s.PacksRepacked)
+}
+
+func packBytes(t *testing.T, raw *blob.Bucket) (sum int64) {
+	t.Helper()
+	it := raw.List(&blob.ListOptions{Prefix: "data/"})
+	for {
+		o, err := it.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			return sum
+		}
+		require.NoError(t, err)
+		sum += o.Size
+	}
 }

@@ -49,10 +49,10 @@ func (p *prune) repack(ctx context.Context) (*view, error) {
 	}
 	made := c.made
 	p.summary.PacksLeft = p.listed - p.summary.PacksRemoved + len(made.idx.packs)
-	var size int64
-	made.count()
-	for n := range made.idx.packs {
-		size += packSize(made.blobs(uint32(n), nil)) //nolint:gosec // there are fewer
+	size := int64(len(made.idx.packs)) * packSize(nil)
+	for n := range made.entries() {
+		b := made.blob(n)
+		size += int64(b.Length) + headerEntry(b)
 	}
 	p.summary.BytesFreed = p.summary.BytesRemoved - size
 	p.summary.BytesLeft = p.listedBytes - p.summary.BytesFreed
