@@ -342,26 +342,18 @@ func killAfter(n int) locationtest.Faults {
 }
 
 // Packs of data and of trees grow beside each other, so that their entries alternate in the index.
-func TestPruneSaysWhatItFrees(t *testing.T) {
+func TestSizeOfRepackedPacks(t *testing.T) {
 	r, raw := newRepository(t)
-	dir := t.TempDir()
-	var ids []string
-	for i := range 3 {
-		for n := range 20 {
-			write(t, fmt.Sprintf("%s/%d/file%d", dir, n, i), string(randomBytes(uint64(100*i+n), 30_000)))
-		}
-		s, err := r.Backup(t.Context(), local(t, dir), nil)
-		require.NoError(t, err)
-		ids = append(ids, s.ID)
-	}
-	before := packBytes(t, raw)
-	require.NoError(t, r.Forget(t.Context(), ids[:2]...))
-	s, err := r.Prune(t.Context(), &PruneOptions{MaxUnused: -1})
+	v, err := r.newView(t.Context())
 	require.NoError(t, err)
-	after := packBytes(t, raw)
-	require.Equal(t, before-after, s.BytesFreed)
-	require.Equal(t, after, s.BytesLeft)
-	require.Positive(t, s.PacksRepacked)
+	c, err := v.newCopier(t.Context())
+	require.NoError(t, err)
+	for i := range 7 {
+		_, err := c.w.save(t.Context(), format.BlobType(i%2), randomBytes(uint64(i), 1000*(i+1)))
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.w.finish(t.Context()))
+	require.Equal(t, packBytes(t, raw), c.made.bytes())
 }
 
 func packBytes(t *testing.T, raw *blob.Bucket) (sum int64) {

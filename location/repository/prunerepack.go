@@ -49,14 +49,20 @@ func (p *prune) repack(ctx context.Context) (*view, error) {
 	}
 	made := c.made
 	p.summary.PacksLeft = p.listed - p.summary.PacksRemoved + len(made.idx.packs)
-	size := int64(len(made.idx.packs)) * packSize(nil)
-	for n := range made.entries() {
-		b := made.blob(n)
-		size += int64(b.Length) + headerEntry(b)
-	}
+	size := made.bytes()
 	p.summary.BytesFreed = p.summary.BytesRemoved - size
 	p.summary.BytesLeft = p.listedBytes - p.summary.BytesFreed
 	return made, nil
+}
+
+// bytes is the size of all packs. Their entries may lie in any order: packs of data and of trees grow beside each other.
+func (v *view) bytes() int64 {
+	size := int64(len(v.idx.packs)) * packSize(nil)
+	for n := range v.entries() {
+		b := v.blob(n)
+		size += int64(b.Length) + headerEntry(b)
+	}
+	return size
 }
 
 // copier copies blobs as they are sealed into new packs.
