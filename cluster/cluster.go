@@ -144,7 +144,7 @@ type Pod struct {
 	Shared *SharedVolume
 	// ServiceAccount whose token the pod gets; empty for none: no token is mounted.
 	ServiceAccount string
-	// Profile is the JSON of the profile that the in-pod agent reads from a file it finds by itself; nil for none.
+	// Profile is the JSON of the profile, or of what else is asked of the in-pod agent, which reads it from a file it finds by itself; nil for none.
 	// A binding never puts it into a command line, an environment variable or a log.
 	Profile []byte
 	// Log receives what the main container writes, standard output and error in one stream. Nil drops it.

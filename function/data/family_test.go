@@ -406,3 +406,49 @@ func TestFit(t *testing.T) {
 	}
 	require.ErrorIs(t, forGood(fmt.Errorf("x: %w", cluster.ErrInvalid)), cluster.ErrInvalid)
 }
+
+// TestLocationDeleteOfARepository deletes what BackupData has made, which is not below the profile's prefix, and nothing that only looks like it.
+func TestLocationDeleteOfARepository(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost(t)
+	fill(t, h.claim("data-db-0"), map[string]string{"a": "alpha"})
+	_, _, err := h.run(t, h.deps(), "BackupData", "b", map[string]any{
+		"namespace": "app", "pod": "db-0", "container": "db", "includePath": "/var/data", "backupArtifactPrefix": "repo",
+	})
+	require.NoError(t, err)
+	fill(t, h.store(), map[string]string{"files/data/x": "no repository", "a/prefix/below/x": "an object"})
+	remove := func(artifact string) any {
+		t.Helper()
+		out, _, err := h.run(t, h.deps(), "LocationDelete", "d"+artifact, map[string]any{"artifact": artifact})
+		require.NoError(t, err)
+		return out["deleted"]
+	}
+	left := content(t, h.store())
+	for _, artifact := range []string{"repo", h.store() + "/files", h.store() + "/repo2", h.store() + "/rep"} {
+		require.EqualValues(t, 0, remove(artifact), artifact)
+	}
+	require.Equal(t, left, content(t, h.store()))
+	require.EqualValues(t, 6, remove(h.store()+"/repo"), "config, key, index, snapshot, a pack of data and one of trees")
+	require.Equal(t, map[string]string{"files/data/x": "no repository", "a/prefix/below/x": "an object"}, content(t, h.store()))
+	require.EqualValues(t, 0, remove(h.store()+"/repo"), "again")
+	require.EqualValues(t, 1, remove(h.store()+"/below"), "what is below the prefix comes first")
+}
+
+// TestSecretKeys keeps the first key, and refuses the secret of another repository.
+func TestSecretKeys(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost(t)
+	keys := SecretKeys(h, "keys")
+	none, err := keys.Key(t.Context(), "place")
+	require.NoError(t, err)
+	require.False(t, none.IsSet())
+	for _, offered := range []string{"first", "second"} {
+		kept, err := keys.Keep(t.Context(), "place", function.NewSecret(offered))
+		require.NoError(t, err)
+		require.Equal(t, "first", kept.Reveal())
+	}
+	h.secrets[secretName("other")] = h.secrets[secretName("place")]
+	_, err = keys.Key(t.Context(), "other")
+	require.ErrorContains(t, err, "is of the repository")
+	require.NotContains(t, err.Error(), "first")
+}
