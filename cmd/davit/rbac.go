@@ -52,6 +52,7 @@ Exit codes: 0 done (there may be warnings), 2 wrong usage or a file that holds n
 	f.bindReferences(flags)
 	flags.StringArrayVar(&f.options, "option", nil, "option, `KEY=VALUE`; one in each flag")
 	flags.StringSliceVar(&f.profileSecrets, "profile-secret", nil, "secret that the profile's credential names, `[NAMESPACE/]NAME` (default any of the profile's namespace)")
+	flags.StringVar(&f.kube.moverImage, "mover-image", "", "`IMAGE` that davit run is given for the pods that move data: BackupData may run one then")
 	flags.StringVar(&f.account, "service-account", "", "service account that davit runs as, `NAMESPACE/NAME` (default davit in --namespace)")
 	flags.StringVar(&f.name, "name", "", "`NAME` of the roles and bindings (default davit, and the blueprint's name where there is one blueprint)")
 	flags.StringVarP(&f.output, "output", "o", "yaml", "`FORMAT`: yaml or json; only yaml has comments")
@@ -133,7 +134,7 @@ func (f *rbacFlags) needs(blueprints []*blueprint.Blueprint) (*rbac.Permissions,
 		}
 		opts.ProfileSecrets = append(opts.ProfileSecrets, ref)
 	}
-	reg, err := registry(f.namespace)
+	reg, err := registryFor(f.namespace, f.kube.moverImage)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
