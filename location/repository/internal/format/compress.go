@@ -56,17 +56,17 @@ func (c *Codec) Compress(dst, content []byte) []byte {
 func (c *Codec) Decompress(dst, compressed []byte, size int) ([]byte, error) {
 	before := len(dst)
 	dst = slices.Grow(dst, size)
-	dst = dst[: before : before+size]
 	d := c.decoders.Get().(*zstd.Decoder) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.decoders.Put(d)
-	out, err := d.DecodeAll(compressed, dst)
+	out, err := d.DecodeAll(compressed, dst[:before:before+size])
 	if err != nil {
 		return nil, fmt.Errorf("%w: zstd: %w", ErrDamaged, err)
 	}
 	if len(out)-before != size {
 		return nil, fmt.Errorf("%w: compressed data has %d bytes, not %d", ErrDamaged, len(out)-before, size)
 	}
-	return out, nil
+	// It is the same memory, with its capacity.
+	return dst[:before+size], nil
 }
 
 // Pack is the content of a file that is no pack, as a repository of that version has it before it is sealed.

@@ -94,17 +94,13 @@ func (n *Node) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON decodes a node that MarshalJSON, or restic, has encoded.
-func (n *Node) UnmarshalJSON(text []byte) error {
-	var j nodeJSON
-	if err := json.Unmarshal(text, &j); err != nil {
-		return err
-	}
+// node is what MarshalJSON, or restic, has encoded.
+func (j *nodeJSON) node() (*Node, error) {
 	name, err := strconv.Unquote(`"` + j.Name + `"`)
 	if err != nil {
-		return fmt.Errorf("%w: the name of a node cannot be read", ErrDamaged)
+		return nil, fmt.Errorf("%w: the name of a node cannot be read", ErrDamaged)
 	}
-	*n = Node{
+	n := &Node{
 		Name: name, Type: j.Type, Mode: j.Mode, ModTime: j.ModTime, AccessTime: j.AccessTime, ChangeTime: j.ChangeTime,
 		UID: j.UID, GID: j.GID, User: j.User, Group: j.Group, Inode: j.Inode, DeviceID: j.DeviceID, Size: j.Size, Links: j.Links,
 		LinkTarget: j.LinkTarget, Xattrs: j.Xattrs, Device: j.Device, Content: j.Content, Subtree: j.Subtree,
@@ -112,7 +108,7 @@ func (n *Node) UnmarshalJSON(text []byte) error {
 	if len(j.LinkTargetRaw) > 0 {
 		n.LinkTarget = string(j.LinkTargetRaw)
 	}
-	return nil
+	return n, nil
 }
 
 // within moves a time that JSON cannot hold to the nearest it can.
@@ -141,30 +137,51 @@ func (t *Tree) Encode() ([]byte, error) {
 // ParseTree decodes the content of a tree's blob and refuses what would not be safe to restore: names that are empty, dots, or hold a slash or a zero, and names
 // that come twice.
 func ParseTree(content []byte) (*Tree, error) {
-	t := &Tree{}
-	if err := json.Unmarshal(content, t); err != nil {
+	// The nodes have no UnmarshalJSON of their own, which would have their text scanned once more.
+	var parsed struct {
+		Nodes []*nodeJSON `json:"nodes"`
+	}
+	if err := json.Unmarshal(content, &parsed); err != nil {
 		return nil, fmt.Errorf("%w: a tree cannot be read: %w", ErrDamaged, err)
 	}
-	seen := make(map[string]bool, len(t.Nodes))
-	for _, n := range t.Nodes {
-		if n == nil {
+	t := &Tree{Nodes: make([]*Node, len(parsed.Nodes))}
+	sorted := true
+	for i, j := range parsed.Nodes {
+		if j == nil {
 			return nil, fmt.Errorf("%w: a tree has an entry that is null", ErrDamaged)
 		}
-		if n.Name == "" || n.Name == "." || n.Name == ".." || strings.ContainsAny(n.Name, "/\x00") {
-			return nil, fmt.Errorf("%w: a tree has an entry of the name %q", ErrDamaged, n.Name)
+		n, err := j.node()
+		if err != nil {
+			return nil, err
 		}
-		if seen[n.Name] {
-			return nil, fmt.Errorf("%w: a tree has two entries of the name %q", ErrDamaged, n.Name)
-		}
-		seen[n.Name] = true
 		if err := n.check(); err != nil {
 			return nil, err
 		}
+		sorted = sorted && (i == 0 || t.Nodes[i-1].Name < n.Name)
+		t.Nodes[i] = n
+	}
+	if !sorted {
+		return t, t.unique()
 	}
 	return t, nil
 }
 
+// unique refuses names that come twice.
+func (t *Tree) unique() error {
+	seen := make(map[string]bool, len(t.Nodes))
+	for _, n := range t.Nodes {
+		if seen[n.Name] {
+			return fmt.Errorf("%w: a tree has two entries of the name %q", ErrDamaged, n.Name)
+		}
+		seen[n.Name] = true
+	}
+	return nil
+}
+
 func (n *Node) check() error {
+	if n.Name == "" || n.Name == "." || n.Name == ".." || strings.ContainsAny(n.Name, "/\x00") {
+		return fmt.Errorf("%w: a tree has an entry of the name %q", ErrDamaged, n.Name)
+	}
 	switch n.Type {
 	case TypeDir:
 		if n.Subtree == nil {
