@@ -147,7 +147,7 @@ func (b *backup) locked(ctx context.Context) (format.ID, error) {
 		return format.ID{}, err
 	}
 	defer b.w.abandon() //nolint:contextcheck // it must run after a cancel
-	if err := b.r.loadIndex(ctx); err != nil {
+	if err := b.r.loadIndexAs(ctx, true); err != nil {
 		return format.ID{}, err
 	}
 	if err := b.r.adopt(ctx); err != nil {

@@ -226,3 +226,30 @@ func TestChunkSizeFor(t *testing.T) {
 		require.Equal(t, want, ChunkSizeFor(volume), volume)
 	}
 }
+
+// Whoever reads while somebody else writes must not take the writer's packs out of the index, even if index files vanish.
+func TestIndexIsKeptForWriters(t *testing.T) {
+	r, raw := newRepository(t)
+	s, err := r.BackupStream(t.Context(), "a", bytes.NewReader(randomBytes(1, 100_000)), nil)
+	require.NoError(t, err)
+	w, err := r.newWriter(t.Context())
+	require.NoError(t, err)
+	_, err = w.save(t.Context(), format.DataBlob, []byte("first"))
+	require.NoError(t, err)
+	it := raw.List(&blob.ListOptions{Prefix: "index/"})
+	o, err := it.Next(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, raw.Delete(t.Context(), o.Key))
+	_, err = r.Find(t.Context(), s.ID, nil)
+	require.NoError(t, err)
+	require.NoError(t, r.loadIndex(t.Context()))
+	_, err = w.save(t.Context(), format.DataBlob, []byte("second"))
+	require.NoError(t, err)
+	require.NoError(t, w.finish(t.Context()))
+	require.NoError(t, r.loadIndex(t.Context()))
+	for _, text := range []string{"first", "second"} {
+		got, err := r.loadBlob(t.Context(), format.Handle{ID: format.Hash([]byte(text))}, nil)
+		require.NoError(t, err)
+		require.Equal(t, text, string(got))
+	}
+}

@@ -181,8 +181,20 @@ func (x *index) hasPack(id format.ID) bool {
 	return ok && !x.packs[n].lost
 }
 
-// loadIndex reads the index files that are new since the last call. When one is gone, as after a prune, everything is read anew.
+// loadIndex reads the index files that are new since the last call. When one is gone, as after a prune, everything is read anew, unless a writer is at work: its packs have their
+// numbers in the index, and what is gone is of no use but does no harm.
 func (r *Repository) loadIndex(ctx context.Context) error {
+	select {
+	case <-r.writing:
+		defer func() { r.writing <- struct{}{} }()
+		return r.loadIndexAs(ctx, true)
+	default:
+		return r.loadIndexAs(ctx, false)
+	}
+}
+
+// loadIndexAs is loadIndex; anew tells whether everything may be read anew: nobody else is writing.
+func (r *Repository) loadIndexAs(ctx context.Context, anew bool) error {
 	now := map[format.ID]bool{}
 	for f, err := range r.list(ctx, indexFile) {
 		if err != nil {
@@ -194,7 +206,7 @@ func (r *Repository) loadIndex(ctx context.Context) error {
 	gone := false
 	var missing []format.ID
 	for id := range r.idx.files {
-		gone = gone || !now[id]
+		gone = gone || anew && !now[id]
 	}
 	for id := range now {
 		if gone || !r.idx.files[id] {
