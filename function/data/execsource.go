@@ -15,8 +15,8 @@ import (
 	"github.com/davit-project/davit/location/repository"
 )
 
-// maxNames is how much of a command's arguments are names of files, in bytes. They go through the address of a request.
-const maxNames = 48 << 10
+// maxNames is how much of a command's arguments are names of files, in bytes. They go through the address of a request, which proxies limit.
+const maxNames = 16 << 10
 
 // execSource reads a folder of a container with what the container has: a list first, then the files that are wanted as tar streams.
 type execSource struct {
