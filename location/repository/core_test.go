@@ -178,9 +178,8 @@ func TestStaleLocks(t *testing.T) {
 	r, _ := newRepository(t)
 	dead := format.Lock{Time: time.Now(), Exclusive: true, Hostname: r.opts.Host, PID: 1 << 30}
 	old := format.Lock{Time: time.Now().Add(-31 * 60e9), Exclusive: true, Hostname: "elsewhere", PID: 1}
-	ours := dead
-	ours.Hostname = r.lockHost()
-	for _, l := range []format.Lock{dead, ours, old} {
+	dead.Hostname = r.lockHost()
+	for _, l := range []format.Lock{dead, old} {
 		_, err := r.saveJSON(t.Context(), lockFile, l)
 		require.NoError(t, err)
 		_, unlock, err := r.lock(t.Context(), false)

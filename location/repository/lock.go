@@ -81,13 +81,14 @@ func (r *Repository) stale(l format.Lock) bool {
 	if time.Since(l.Time) > lockStale {
 		return true
 	}
-	here := l.Hostname != "" && (l.Hostname == r.opts.Host || l.Hostname == r.lockHost())
+	here := l.Hostname == r.lockHost() || l.Hostname != "" && l.Hostname == r.opts.Host && pidSpace() == ""
 	return here && l.PID > 0 && isGone(l.PID)
 }
 
 // lockHost is what locks have for a host name. It differs from the host's, because restic sends SIGHUP to the process of a lock of its own host to find out whether it is there,
-// which ends a process that does not ignore it: so restic knows our locks as stale by their age alone.
-func (r *Repository) lockHost() string { return r.opts.Host + " (davit)" }
+// which ends a process that does not ignore it: so restic knows our locks as stale by their age alone. It tells containers apart that share a host name, as those of a pod do, and
+// number their processes each for itself; locks of restic are stale by their age alone there.
+func (r *Repository) lockHost() string { return r.opts.Host + " (davit" + pidSpace() + ")" }
 
 // Unlock removes stale locks and returns how many those were; with all, every lock: only when nobody works on the repository.
 func (r *Repository) Unlock(ctx context.Context, all bool) (int, error) {

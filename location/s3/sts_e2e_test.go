@@ -65,7 +65,7 @@ func TestAssumedRole(t *testing.T) {
 	got, err := b.ReadAll(t.Context(), "key")
 	require.NoError(t, err)
 	require.Equal(t, content(t, 1, 9<<20), got)
-	t.Logf("confirmed: %v", *up == confirmedOf(got))
+	require.Equal(t, confirmedOf(got), *up)
 	require.NotEmpty(t, seen.tokens)
 	for i := range seen.tokens {
 		require.NotEmpty(t, seen.tokens[i], "a session token")
