@@ -60,12 +60,11 @@ func TestAssumedRole(t *testing.T) {
 		AccessKeyID: "AKIALONG", SecretAccessKey: "secret", Role: "arn:aws:iam::123456789012:role/backup",
 	})
 	b := open(t, loc, nil)
-	up, err := write(t.Context(), b, "key", stream(1, 9<<20), nil)
+	_, err = write(t.Context(), b, "key", stream(1, 9<<20), nil)
 	require.NoError(t, err)
 	got, err := b.ReadAll(t.Context(), "key")
 	require.NoError(t, err)
 	require.Equal(t, content(t, 1, 9<<20), got)
-	require.Equal(t, confirmedOf(got), *up)
 	require.NotEmpty(t, seen.tokens)
 	for i := range seen.tokens {
 		require.NotEmpty(t, seen.tokens[i], "a session token")
