@@ -73,7 +73,7 @@ func (o *Objects) compare(ctx context.Context, full string, content []byte) erro
 		return o.b.absentOr(ctx, "read back object", full, err)
 	}
 	defer func() { _ = r.Close() }()
-	buf := o.b.buffers.Get().(*[bufferSize]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	buf := o.b.buffers.Get().(*[bufferSize]byte) //nolint:forcetypeassert // the pool holds nothing else
 	defer o.b.buffers.Put(buf)
 	for {
 		n, err := r.Read(buf[:])

@@ -19,7 +19,6 @@ import (
 type tree struct {
 	dir string
 	r   *rand.Rand
-	n   int
 }
 
 // mutate makes, changes and removes files.
@@ -49,10 +48,11 @@ func (t *tree) step() error {
 		return os.Symlink("target "+fmt.Sprint(t.r.Uint32()), name)
 	case 2:
 		_ = os.Remove(name + "-link")
-		if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
-			return nil
+		info, err := os.Lstat(name)
+		if err == nil && info.Mode().IsRegular() {
+			return os.Link(name, name+"-link")
 		}
-		return os.Link(name, name+"-link")
+		return nil
 	case 3:
 		return t.big()
 	case 4:

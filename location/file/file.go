@@ -65,7 +65,7 @@ type noFolder struct{}
 func (noFolder) Error() string {
 	return "the folder of the location does not exist; is its volume mounted?"
 }
-func (noFolder) Is(target error) bool { return target == location.ErrNoBucket } //nolint:errorlint // it is compared with the sentinel itself
+func (noFolder) Is(target error) bool { return target == location.ErrNoBucket }
 
 // bucket is a driver over a folder.
 type bucket struct {
