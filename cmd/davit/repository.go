@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -26,7 +27,11 @@ const (
 )
 
 // repositoryGC is by how much the heap of davit repository may grow between two collections, in per cent: most of it are an index and buffers, which cost a collection little.
-const repositoryGC = 15
+// repositoryBallast is memory that counts for this and is never touched, so that a small heap is not collected all the time.
+const (
+	repositoryGC      = 10
+	repositoryBallast = 64 << 20
+)
 
 // repositoryCodes is part of the help.
 const repositoryCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage or profile, 3 a backup or restore is incomplete: some files could not be read or written,
@@ -109,6 +114,7 @@ func (c *repositoryCall) with(ctx context.Context, left string, f func(context.C
 func (c *repositoryCall) withBucket(ctx context.Context, left string, f func(context.Context, *location.Bucket) error) error {
 	if c.getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(repositoryGC))
+		defer runtime.KeepAlive(make([]byte, repositoryBallast))
 	}
 	ctx, stop := c.untilSignal(ctx)
 	defer stop()

@@ -49,7 +49,7 @@ func timeLogBlueprint(t *testing.T) string {
 	t.Helper()
 	root, named := os.LookupEnv("DAVIT_CORPUS")
 	if !named {
-		root = filepath.Join("..", "..", "shared", "corpus", "kanister-blueprints")
+		root = filepath.Join("..", "..", "..", "shared", "corpus", "kanister-blueprints")
 	}
 	file := filepath.Join(root, "time-log", "time-log-blueprint.yaml")
 	if _, err := os.Stat(file); err != nil {
