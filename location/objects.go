@@ -96,30 +96,55 @@ func (o *Objects) compare(ctx context.Context, full string, content []byte) erro
 // Read appends the length bytes of the object that begin at offset to dst. A part that the object does not have in full is ErrCorrupt, an absent object ErrNotFound. A read that
 // breaks is not taken up again.
 func (o *Objects) Read(ctx context.Context, key string, offset, length int64, dst []byte) ([]byte, error) {
-	full, err := o.b.fullKey(key)
+	r, err := o.open(ctx, key, offset, length)
 	if err != nil {
 		return nil, err
 	}
-	r, err := o.b.blob.NewRangeReader(ctx, full, offset, length, nil)
-	if err != nil {
-		return nil, o.b.absentOr(ctx, "read object", full, err)
-	}
-	defer func() { _ = r.Close() }()
 	before := len(dst)
 	dst = slices.Grow(dst, int(length))[:before+int(length)]
-	n, err := io.ReadFull(r, dst[before:])
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("%w: object %q gave %d of the %d bytes at %d", ErrCorrupt, full, n, length, offset)
-	}
-	if err != nil {
-		return nil, o.b.failed(ctx, "read object", full, err)
-	}
-	return dst, nil
+	return dst, r.fill(dst[before:])
 }
 
 // Range opens the length bytes of the object that begin at offset, to be read with io.ReadFull: a part that the object does not have ends early. An absent object is ErrNotFound.
 // A read that breaks is not taken up again. Close it.
 func (o *Objects) Range(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	return o.open(ctx, key, offset, length)
+}
+
+// ReadUpTo returns the length bytes of the object that begin at offset, or as many as there are.
+func (o *Objects) ReadUpTo(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	r, err := o.open(ctx, key, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	content := make([]byte, max(0, min(length, r.size-offset)))
+	return content, r.fill(content)
+}
+
+// ReadAll returns the object. One of more than limit bytes is ErrCorrupt and is not read.
+func (o *Objects) ReadAll(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, err := o.open(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	if r.size > limit {
+		return nil, errors.Join(fmt.Errorf("%w: object %q has %d bytes, more than the %d that are expected at most", ErrCorrupt, r.full, r.size, limit), r.Close())
+	}
+	content := make([]byte, r.size)
+	return content, r.fill(content)
+}
+
+// objectRange is a part of an object that is being read.
+type objectRange struct {
+	io.ReadCloser
+	full string
+	// size is that of the whole object.
+	size   int64
+	failed func(error) error
+}
+
+// open opens a part of an object; a negative length goes to its end.
+func (o *Objects) open(ctx context.Context, key string, offset, length int64) (*objectRange, error) {
 	full, err := o.b.fullKey(key)
 	if err != nil {
 		return nil, err
@@ -128,13 +153,7 @@ func (o *Objects) Range(ctx context.Context, key string, offset, length int64) (
 	if err != nil {
 		return nil, o.b.absentOr(ctx, "read object", full, err)
 	}
-	failed := func(err error) error { return o.b.failed(ctx, "read object", full, err) }
-	return &objectRange{r, failed}, nil
-}
-
-type objectRange struct {
-	io.ReadCloser
-	failed func(error) error
+	return &objectRange{r, full, r.Size(), func(err error) error { return o.b.failed(ctx, "read object", full, err) }}, nil
 }
 
 func (r *objectRange) Read(p []byte) (int, error) {
@@ -145,45 +164,14 @@ func (r *objectRange) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadUpTo returns the length bytes of the object that begin at offset, or as many as there are.
-func (o *Objects) ReadUpTo(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	full, err := o.b.fullKey(key)
-	if err != nil {
-		return nil, err
-	}
-	r, err := o.b.blob.NewRangeReader(ctx, full, offset, length, nil)
-	if err != nil {
-		return nil, o.b.absentOr(ctx, "read object", full, err)
-	}
+// fill fills the buffer and closes the range.
+func (r *objectRange) fill(p []byte) error {
 	defer func() { _ = r.Close() }()
-	content := make([]byte, max(0, min(length, r.Size()-offset)))
-	if n, err := io.ReadFull(r, content); err != nil {
-		return nil, o.b.failed(ctx, "read object", full, fmt.Errorf("%d of %d bytes: %w", n, len(content), err))
+	n, err := io.ReadFull(r, p)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: object %q gave %d of %d bytes", ErrCorrupt, r.full, n, len(p))
 	}
-	return content, nil
-}
-
-// ReadAll returns the object. One of more than limit bytes is ErrCorrupt and is not read.
-func (o *Objects) ReadAll(ctx context.Context, key string, limit int64) ([]byte, error) {
-	full, err := o.b.fullKey(key)
-	if err != nil {
-		return nil, err
-	}
-	r, err := o.b.blob.NewReader(ctx, full, nil)
-	if err != nil {
-		return nil, o.b.absentOr(ctx, "read object", full, err)
-	}
-	defer func() { _ = r.Close() }()
-	if r.Size() > limit {
-		return nil, fmt.Errorf("%w: object %q has %d bytes, more than the %d that are expected at most", ErrCorrupt, full, r.Size(), limit)
-	}
-	content := make([]byte, r.Size())
-	if n, err := io.ReadFull(r, content); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("%w: object %q gave %d of its %d bytes", ErrCorrupt, full, n, r.Size())
-	} else if err != nil {
-		return nil, o.b.failed(ctx, "read object", full, err)
-	}
-	return content, nil
+	return err
 }
 
 // Size is that of the object in bytes. An absent one is ErrNotFound.

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,7 +114,7 @@ func (c *repositoryCall) withBucket(ctx context.Context, left string, f func(con
 		defer debug.SetGCPercent(debug.SetGCPercent(repositoryGC))
 		defer runtime.KeepAlive(make([]byte, repositoryBallast))
 	}
-	ctx, stop := c.untilSignal(ctx)
+	ctx, stop := c.untilSignal(ctx, func(sig *signalError) { c.exit(sig.code()) })
 	defer stop()
 	loc, err := c.place.Location()
 	if err != nil {
@@ -130,45 +128,6 @@ func (c *repositoryCall) withBucket(ctx context.Context, left string, f func(con
 		return &exitError{sig.code(), fmt.Errorf("ended by %w: %s", sig, left)}
 	}
 	return repositoryError(err)
-}
-
-// signalError is a signal as the cause of a context's end.
-type signalError struct{ sig os.Signal }
-
-func (e *signalError) Error() string { return "signal: " + e.sig.String() }
-
-func (e *signalError) code() int {
-	if s, ok := e.sig.(syscall.Signal); ok {
-		return 128 + int(s)
-	}
-	return exitInterrupt
-}
-
-// untilSignal returns a context that the first signal ends; the second one ends the process. Stop must be called.
-func (p *program) untilSignal(ctx context.Context) (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals, release := p.interrupts()
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case sig := <-signals:
-			cancel(&signalError{sig})
-		case <-done:
-			return
-		}
-		select {
-		case sig := <-signals:
-			p.exit((&signalError{sig}).code())
-		case <-done:
-		}
-	}()
-	return ctx, func() {
-		close(done)
-		<-ended
-		release()
-		cancel(nil)
-	}
 }
 
 // repositoryError gives an error its exit code, and says what to do where that helps.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,23 +20,34 @@ func interrupts() (signals <-chan os.Signal, stop func()) {
 	}
 }
 
-// cancelOnSignal returns a context that the first signal cancels; the second one ends the process. Stop must be called.
-func (s *session) cancelOnSignal(ctx context.Context, id string) (_ context.Context, stop func()) {
+// signalError is a signal as the cause of a context's end.
+type signalError struct{ sig os.Signal }
+
+func (e *signalError) Error() string { return "signal: " + e.sig.String() }
+
+func (e *signalError) code() int {
+	if s, ok := e.sig.(syscall.Signal); ok {
+		return 128 + int(s)
+	}
+	return exitInterrupt
+}
+
+// untilSignal returns a context that the first signal ends; the second one calls again. Stop must be called.
+func (p *program) untilSignal(ctx context.Context, again func(*signalError)) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	signals, release := s.interrupts()
+	signals, release := p.interrupts()
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
 		case sig := <-signals:
-			cancel(errors.New("signal: " + sig.String()))
+			cancel(&signalError{sig})
 		case <-done:
 			return
 		}
 		select {
-		case <-signals:
-			_, _ = fmt.Fprintf(s.stderr, "\ndavit run: ended at once; the run goes on with --run %s\n", id)
-			s.exit(exitInterrupt)
+		case sig := <-signals:
+			again(&signalError{sig})
 		case <-done:
 		}
 	}()
@@ -47,4 +57,12 @@ func (s *session) cancelOnSignal(ctx context.Context, id string) (_ context.Cont
 		release()
 		cancel(nil)
 	}
+}
+
+// cancelOnSignal is untilSignal for a run; the second signal ends the process.
+func (s *session) cancelOnSignal(ctx context.Context, id string) (_ context.Context, stop func()) {
+	return s.untilSignal(ctx, func(*signalError) {
+		_, _ = fmt.Fprintf(s.stderr, "\ndavit run: ended at once; the run goes on with --run %s\n", id)
+		s.exit(exitInterrupt)
+	})
 }
