@@ -31,7 +31,7 @@ var (
 	azurite   = tool{"azurite", "", "3.37.0"}
 )
 
-// Fetch builds and installs the servers that are not in the cache yet, so that tests need no network; with peers also the programs that benchmarks compare
+// Fetch builds and installs the servers, and restic, that are not in the cache yet, so that tests need no network; with peers also the programs that benchmarks compare
 // with. Several processes may do so at once.
 func Fetch(ctx context.Context, peers bool) error {
 	dir, err := cacheDir()
@@ -42,6 +42,8 @@ func Fetch(ctx context.Context, peers bool) error {
 	var npm error
 	var wait sync.WaitGroup
 	wait.Go(func() { _, npm = azurite.fetch(ctx, dir) })
+	var deb error
+	wait.Go(func() { deb = installRestic(ctx) })
 	tools := []tool{versitygw, minio, fakeGCS}
 	if peers {
 		tools = append(tools, rclone)
@@ -52,7 +54,22 @@ func Fetch(ctx context.Context, peers bool) error {
 		errs = append(errs, err)
 	}
 	wait.Wait()
-	return errors.Join(append(errs, npm)...)
+	return errors.Join(append(errs, npm, deb)...)
+}
+
+// installRestic installs Debian's restic, which repositories are compared with, if there is none.
+func installRestic(ctx context.Context) error {
+	if _, err := exec.LookPath("restic"); err == nil {
+		return nil
+	}
+	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "restic"}} {
+		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-q"}, args...)...) //nolint:gosec // the arguments are ours
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("install restic with apt-get %s: %w\n%s", args[0], err, out)
+		}
+	}
+	return nil
 }
 
 // Rclone returns the path of the rclone program.
