@@ -28,7 +28,7 @@ const (
 // repositoryBallast is memory that counts for this and is never touched, so that a small heap is not collected all the time.
 const (
 	repositoryGC      = 10
-	repositoryBallast = 64 << 20
+	repositoryBallast = 32 << 20
 )
 
 // repositoryCodes is part of the help.
