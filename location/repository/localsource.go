@@ -156,7 +156,7 @@ func (s *LocalSource) folder(at int, name, p string, in *uint64) (*localFolder, 
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, errors.Join(&fs.PathError{Op: "describe", Path: p, Err: err}, f.Close())
 	}
-	f.device = uint64(st.Dev) //nolint:gosec,unconvert,nolintlint // its type depends on the system
+	f.device = widen(st.Dev)
 	f.other = s.opts.OneFileSystem && in != nil && *in != f.device
 	return f, nil
 }
@@ -288,20 +288,21 @@ func (f *localFolder) scan(ctx context.Context, add func(files, bytes int64)) er
 	return errors.Join(failures...)
 }
 
+// widen is a number whose type depends on the system.
+func widen[T ~int32 | ~int64 | ~uint16 | ~uint32 | ~uint64](n T) uint64 { return uint64(n) }
+
 // statEntry is what the system says about a file.
-//
-//nolint:gosec,unconvert,nolintlint // the types depend on the system
 func statEntry(st *unix.Stat_t) *Entry {
 	e := &Entry{
-		Mode:    fileMode(uint32(st.Mode)),
+		Mode:    fileMode(uint32(widen(st.Mode))),
 		ModTime: timeOf(st.Mtim), AccessTime: timeOf(st.Atim), ChangeTime: timeOf(st.Ctim),
-		UID: st.Uid, GID: st.Gid, Inode: uint64(st.Ino), DeviceID: uint64(st.Dev), Links: uint64(st.Nlink),
+		UID: st.Uid, GID: st.Gid, Inode: widen(st.Ino), DeviceID: widen(st.Dev), Links: widen(st.Nlink),
 	}
 	switch {
 	case e.Mode.IsRegular():
 		e.Size = st.Size
 	case e.Mode&fs.ModeDevice != 0:
-		e.Device = uint64(st.Rdev)
+		e.Device = widen(st.Rdev)
 	}
 	return e
 }
