@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,18 +55,10 @@ Exit codes: 0 the run is complete, 1 it failed, 2 wrong usage or input (nothing 
 }
 
 func (p *program) catalogRestore(ctx context.Context, f *catalogRestore, id string) error {
-	unknown, err := f.unknown()
+	s, req, unknown, err := p.newSession(&f.runFlags)
 	if err != nil {
 		return err
 	}
-	req, err := f.request()
-	if err != nil {
-		return err
-	}
-	if f.run != "" && !runID.MatchString(f.run) {
-		return badID(f.run)
-	}
-	s := &session{program: p, flags: &f.runFlags, local: len(f.local) > 0, report: &report{to: p.reporter(), now: time.Now}}
 	err = withPlace(ctx, f.place, func(loc *location.Location, b *location.Bucket) (err error) {
 		if s.profile, err = p.profileOf(loc); err == nil {
 			s.manifest, err = findManifest(ctx, b, id)

@@ -90,23 +90,31 @@ type session struct {
 	report *report
 }
 
-// run resumes the run that the flags name, or begins one. Asked is true when flags say what to run.
-func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
+// newSession reads the flags of a run, before anything is touched.
+func (p *program) newSession(f *runFlags) (*session, *request, engine.Unknown, error) {
 	unknown, err := f.unknown()
 	if err != nil {
-		return err
+		return nil, nil, unknown, err
 	}
 	req, err := f.request()
 	if err != nil {
-		return err
+		return nil, nil, unknown, err
 	}
 	if f.run != "" && !runID.MatchString(f.run) {
-		return badID(f.run)
+		return nil, nil, unknown, badID(f.run)
+	}
+	return &session{program: p, flags: f, local: len(f.local) > 0, report: &report{to: p.reporter(), now: time.Now}}, req, unknown, nil
+}
+
+// run resumes the run that the flags name, or begins one. Asked is true when flags say what to run.
+func (p *program) run(ctx context.Context, f *runFlags, asked bool) error {
+	s, req, unknown, err := p.newSession(f)
+	if err != nil {
+		return err
 	}
 	if !asked && f.run == "" {
 		return errors.New("nothing to run: give --blueprint and --action, --filename, --from, or --run of an interrupted run")
 	}
-	s := &session{program: p, flags: f, local: len(f.local) > 0, report: &report{to: p.reporter(), now: time.Now}}
 	if s.state, err = p.openState(f.state); err != nil {
 		return err
 	}
