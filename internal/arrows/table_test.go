@@ -16,11 +16,12 @@ var table = map[string][]string{
 	"cluster/execstream":   {"cluster"},
 	"cluster/kubecluster":  {"cluster"},
 	"cluster/localcluster": {"cluster"},
+	"cluster/session":      {"cluster"},
 
 	"function/functiontest":     {"function"},
 	"function/kube":             {"function", "function/internal/podspec", "cluster", "template"},
 	"function/data":             {"function", "function/internal/podspec", "location", "location/repository", "cluster", "cluster/execstream", "internal/mover"},
-	"function/volume":           {"function", "snapshot"},
+	"function/volume":           {"function", "snapshot", "cluster", "cluster/session"},
 	"function/internal/podspec": {"function"},
 	"function/rds":              {"function", "location", "cluster"},
 
