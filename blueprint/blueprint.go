@@ -65,6 +65,12 @@ type Phase struct {
 	Retry *Retry
 	// If is a template that must render to true or false; the phase is skipped on false. Empty: always run.
 	If string
+	// Release names later phases of the action that undo this one. Once this phase has begun they run whatever happens, as soon as a phase before them has failed, the run
+	// is cancelled or MaxHold is over, and after a crash; nothing stops them but their own timeout, and they
+	// are repeated when the host died in them. When this phase is skipped, so are they.
+	Release []string
+	// MaxHold bounds the time from the beginning of this phase to the beginning of the first phase of Release: phases that are not through by then are stopped. Zero: none.
+	MaxHold time.Duration
 }
 
 // Retry says how often a phase that failed is tried again.

@@ -101,7 +101,9 @@ func phaseJSON(p *Phase) ordered {
 			add("backoff", duration(r.Backoff), r.Backoff != 0).
 			add("maxBackoff", duration(r.MaxBackoff), r.MaxBackoff != 0), true)
 	}
-	return o.text("if", p.If)
+	return o.text("if", p.If).
+		add("release", p.Release, len(p.Release) > 0).
+		add("maxHold", duration(p.MaxHold), p.MaxHold != 0)
 }
 
 func specJSON(s ActionSpec) ordered {

@@ -132,7 +132,9 @@ func (r *reader) phase(n *yaml.Node, path string) *Phase {
 				p.Retry = r.retry(n, path)
 			}
 		},
-		"if": func(n *yaml.Node, path string) { p.If = r.condition(n, path) },
+		"if":      func(n *yaml.Node, path string) { p.If = r.condition(n, path) },
+		"release": r.texts("release", &p.Release),
+		"maxHold": func(n *yaml.Node, path string) { p.MaxHold = r.duration(n, path, "maxHold") },
 	})
 	return p
 }

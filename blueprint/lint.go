@@ -111,6 +111,7 @@ func (l *linter) action(path string, a *Action) {
 	}
 	s := newScope(path, a)
 	l.phaseNames(s)
+	l.releases(s)
 	for i, p := range a.Phases {
 		l.phase(s.in(i, index(path+".phases", i), p))
 	}
@@ -145,6 +146,24 @@ func (l *linter) phaseNames(s *scope) {
 	}
 	if s.action.DeferPhase != nil {
 		check(s.path+".deferPhase", s.action.DeferPhase)
+	}
+}
+
+// releases reports phases that cannot be released as they say, and notes for each phase since when it is owed.
+func (l *linter) releases(s *scope) {
+	for i := range s.action.Phases {
+		at, err := s.action.released(i)
+		if err != nil {
+			l.report(index(s.path+".phases", i), Error, "bad-release", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+		for _, k := range at {
+			if first, ok := s.owedSince[k]; !ok || i < first {
+				s.owedSince[k] = i
+			}
+		}
+	}
+	if d := s.action.DeferPhase; d != nil && (len(d.Release) > 0 || d.MaxHold != 0) {
+		l.report(s.path+".deferPhase", Error, "bad-release", "the deferPhase comes last: it has nothing to release")
 	}
 }
 

@@ -33,10 +33,12 @@ type seen struct {
 	readArtifacts map[string]bool
 	subjects      map[string]bool
 	once          map[string]bool
+	// owedSince is, for each phase that another releases, the first that does.
+	owedSince map[int]int
 }
 
 func newScope(path string, a *Action) *scope {
-	return &scope{action: a, path: path, seen: &seen{readArtifacts: map[string]bool{}, subjects: map[string]bool{}, once: map[string]bool{}}}
+	return &scope{action: a, path: path, seen: &seen{readArtifacts: map[string]bool{}, subjects: map[string]bool{}, once: map[string]bool{}, owedSince: map[int]int{}}}
 }
 
 func (s scope) in(i int, path string, p *Phase) scope {

@@ -73,6 +73,10 @@ func (l *linter) phaseReference(s scope, f finding, path []string) {
 		f.report(Error, "phase-later", "phase %q reads its own output, which is there only when it has ended", name)
 		return
 	}
+	if since, owed := s.owedSince[s.index]; owed && s.phase != nil && at >= since && at != s.index {
+		f.report(Error, "release-depends", "phase %q runs even when phase %q has failed or never ran: it cannot read anything of it", s.phase.Name, name)
+		return
+	}
 	if p.If != "" && at != s.index && (s.phase == nil || s.phase.If != p.If) && len(path) > 2 && path[2] == "Output" {
 		f.report(Warning, "phase-conditional", "phase %q may have been skipped, and has no outputs then", name)
 	}

@@ -150,6 +150,8 @@ func phaseSchema(reg *function.Registry) object {
 		"timeout": object{"$ref": "#/$defs/duration", "description": "Bound of the phase with all its attempts and the waits between them."},
 		"retry":   ref("retry"),
 		"if":      object{"type": nullable("string", "boolean"), "description": "Template that renders to true or false; the phase is skipped on false."},
+		"release": texts("Later phases that undo this one: they run whatever happens once it has begun."),
+		"maxHold": object{"$ref": "#/$defs/duration", "description": "Longest time until the phases of release begin; phases in between are stopped."},
 	}, "func")
 	if len(functions) > 0 {
 		p["properties"].(object)["func"] = object{"description": "Function to call.", "oneOf": functions}

@@ -43,7 +43,7 @@ func instance(t testing.TB, data []byte) any {
 
 // beyondSchema are the codes of errors that a schema cannot see.
 var beyondSchema = map[string]bool{"template-syntax": true, "template-function-unknown": true, "template-field-unknown": true, "phase-unknown": true,
-	"phase-later": true, "phase-duplicate": true, "output-unknown": true, "object-undeclared": true, "bad-object-kind": true, "artifact-key-unknown": true,
+	"phase-later": true, "bad-release": true, "release-depends": true, "phase-duplicate": true, "output-unknown": true, "object-undeclared": true, "bad-object-kind": true, "artifact-key-unknown": true,
 	"artifact-unproduced": true, "no-actions": true, "empty-action": true, "argument-check": true, "bad-condition": true, "unknown-version": true}
 
 // TestJSONSchema validates the blueprints of the golden files: whatever Lint takes, and nothing with faults that a

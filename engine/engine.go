@@ -6,7 +6,7 @@
 //
 // Everything that is wrong with a request is found before anything is touched: [ErrInvalid]. A run that ended without success
 // gives an error that wraps one [*PhaseError] for each phase that failed and matches [ErrFailed], and [ErrCancelled],
-// [ErrTimeout] or [ErrUnknownOutcome] where they are the cause. [ErrJournal] means that the journal could not be
+// [ErrTimeout], [ErrMaxHold] or [ErrUnknownOutcome] where they are the cause. [ErrJournal] means that the journal could not be
 // written: the run stands still and is resumed once it can.
 //
 // # Secrets

@@ -16,6 +16,8 @@ var (
 	ErrCancelled = errors.New("cancelled")
 	// ErrTimeout means that a phase did not end within its timeout.
 	ErrTimeout = errors.New("timed out")
+	// ErrMaxHold means that what a phase did, such as quiescing a database, was not to last any longer.
+	ErrMaxHold = errors.New("held for too long")
 	// ErrUnknownOutcome means that the host died while a function ran that is not safe to repeat.
 	ErrUnknownOutcome = errors.New("outcome unknown")
 	// ErrJournal means that the journal could not be read or written.
@@ -66,6 +68,7 @@ var errorCodes = []struct {
 }{
 	{"unknown-outcome", ErrUnknownOutcome},
 	{"timeout", ErrTimeout},
+	{"max-hold", ErrMaxHold},
 	{"cancelled", ErrCancelled},
 	{"output-too-large", ErrOutputTooLarge},
 }
@@ -74,7 +77,7 @@ var errorCodes = []struct {
 type Failure struct {
 	// Message is masked. Of a long one the middle is left out.
 	Message string `json:"message"`
-	// Code is unknown-outcome, timeout, cancelled, output-too-large or empty.
+	// Code is unknown-outcome, timeout, max-hold, cancelled, output-too-large or empty.
 	Code string `json:"code,omitempty"`
 }
 

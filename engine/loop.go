@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/davit-project/davit/function"
 )
 
 // loop executes the run to its end.
@@ -17,6 +19,8 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 	r.mu.Unlock()
 	if ctx.Err() != nil {
 		r.cancel(ctx)
+	} else if state, _ := r.current(); state.Cancel != nil {
+		stop(ErrCancelled)
 	}
 	var actions, watcher sync.WaitGroup
 	idle := make(chan struct{})
@@ -85,11 +89,16 @@ func (a *action) phase(index int) *phase {
 	return a.phases[index]
 }
 
-// abandon fails a phase of a cancelled run that is between attempts, or was begun by a host that died.
+// abandon fails a phase of a cancelled run that is between attempts, or was begun by a host that died. What the dead host made, a function that can adopt it removes.
 func (r *run) abandon(ctx context.Context, i int, st step) {
 	state, _ := r.current()
+	ps := state.Actions[i].phase(st.phase)
+	if ph := r.program.actions[i].phase(st.phase); !ps.Waiting && ph.fn.Schema().Replay == function.Adopt {
+		r.runPhase(ctx, i, ph, step{kind: stepRun, phase: st.phase, attempt: st.attempt, resumed: true})
+		return
+	}
 	err := ErrCancelled
-	if last := state.Actions[i].phase(st.phase).Error; last != nil {
+	if last := ps.Error; last != nil {
 		err = fmt.Errorf("%w before the next attempt; the last one failed: %w", ErrCancelled, last.asError())
 	}
 	r.fail(ctx, Event{Kind: PhaseFailed, Action: i, Phase: st.phase, Attempt: st.attempt}, err)

@@ -37,21 +37,17 @@ func next(s *State, action int) step {
 	outcome := Complete
 	for i := range a.Phases {
 		p := &a.Phases[i]
-		if p.State == Failed {
+		switch stopped := s.Cancel != nil || outcome == Failed; {
+		case p.State == Failed:
 			outcome = Failed
-			break
-		}
-		if p.State.Ended() {
-			continue
-		}
-		if s.Cancel != nil {
-			if p.State == Running {
-				return step{kind: stepAbandon, phase: i, attempt: p.Attempt}
-			}
+		case p.State.Ended():
+		case !stopped || a.owed(i):
+			return attemptStep(p, i)
+		case p.State == Running:
+			return step{kind: stepAbandon, phase: i, attempt: p.Attempt}
+		default:
 			outcome = Failed
-			break
 		}
-		return attemptStep(p, i)
 	}
 	if d := a.Defer; d != nil {
 		if !d.State.Ended() && begun(a) {

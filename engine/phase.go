@@ -19,7 +19,7 @@ import (
 func (r *run) runPhase(base context.Context, i int, ph *phase, st step) {
 	state, _ := r.current()
 	ps := *state.Actions[i].phase(ph.index)
-	if ps.Waiting && !r.sleep(ph, min(ps.Next.Sub(r.engine.opts.Now()), ps.Wait)) {
+	if ps.Waiting && !r.sleep(i, ph, min(ps.Next.Sub(r.engine.opts.Now()), ps.Wait)) {
 		return // cancelled meanwhile: next abandons the phase
 	}
 	e := Event{Action: i, Phase: ph.index, Attempt: st.attempt}
@@ -77,11 +77,17 @@ func (r *run) fail(ctx context.Context, e Event, err error) {
 	}
 }
 
+// unstoppable tells whether nothing but its own time stops a phase: the deferred one, and those that undo what has begun.
+func (r *run) unstoppable(i int, ph *phase) bool {
+	state, _ := r.current()
+	return ph.index == deferIndex || state.Actions[i].owed(ph.index)
+}
+
 // sleep waits, and reports whether the run goes on.
-func (r *run) sleep(ph *phase, d time.Duration) bool {
+func (r *run) sleep(i int, ph *phase, d time.Duration) bool {
 	stop := r.stopping.Done()
-	if ph.index == deferIndex {
-		stop = nil // nothing stops a deferred phase
+	if r.unstoppable(i, ph) {
+		stop = nil
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -93,8 +99,11 @@ func (r *run) sleep(ph *phase, d time.Duration) bool {
 	}
 }
 
-// condition evaluates the phase's if.
+// condition evaluates the phase's if. What undoes phases that were skipped is skipped too.
 func (r *run) condition(i int, ph *phase) (bool, error) {
+	if state, _ := r.current(); state.Actions[i].idle(ph.index) {
+		return false, nil
+	}
 	if ph.cond == nil {
 		return true, nil
 	}
@@ -190,14 +199,21 @@ func (r *run) leave(what string) {
 // attempt calls the phase's function once.
 func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Values, error) {
 	replay := ph.fn.Schema().Replay
-	if at.resumed && replay == function.Once && r.engine.opts.Unknown == UnknownFails {
+	// what undoes another phase is repeated rather than left out: a database that stays quiesced is worse than one that is let go twice
+	if state, _ := r.current(); at.resumed && replay == function.Once && r.engine.opts.Unknown == UnknownFails && !state.Actions[i].owed(ph.index) {
 		return nil, function.Permanent(fmt.Errorf(
 			"%w: the host died while %s ran, which is not safe to repeat; look at what it did, then start a new run or resume with leave to repeat it",
 			ErrUnknownOutcome, ph.fn.Name()))
 	}
 	ctx, cancel := r.phaseContext(base, i, ph, at.state.Started)
 	defer cancel()
-	tp, err := r.readObjects(ctx, i, ph, nil)
+	reading := ctx
+	if at.resumed && ctx.Err() != nil { // the function is called to remove what the dead host made
+		var done context.CancelFunc
+		reading, done = context.WithTimeout(base, r.engine.opts.StopGrace)
+		defer done()
+	}
+	tp, err := r.readObjects(reading, i, ph, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = stopError(context.Cause(ctx), err)
@@ -209,7 +225,7 @@ func (r *run) attempt(base context.Context, i int, ph *phase, at attemptOf) (Val
 	if err != nil {
 		return nil, function.Permanent(err)
 	}
-	r.learnPhase(ctx, i, args.(map[string]any))
+	r.learnPhase(reading, i, args.(map[string]any))
 	call, err := r.call(i, ph, at)
 	if err != nil {
 		return nil, function.Permanent(err)
@@ -240,33 +256,43 @@ func (e *Engine) checkSize(values Values) error {
 	return nil
 }
 
-// phaseContext ends when the phase has to stop: on cancel, or at the end of its time, which counts from its first attempt. A deferred
-// phase is not cancelled, and gets its time again after a crash.
+// phaseContext ends when the phase has to stop: on cancel, at the end of its time, which counts from its first attempt, or of the hold it is part of. A phase that nothing
+// stops gets its time again after a crash.
 func (r *run) phaseContext(base context.Context, i int, ph *phase, started time.Time) (context.Context, context.CancelFunc) {
 	parent := r.stopping
-	if ph.index == deferIndex {
+	if r.unstoppable(i, ph) {
 		parent = base
 	}
-	left, timeout := r.timeLeft(i, ph, started)
-	if timeout == 0 {
+	left, cause := r.timeLeft(i, ph, started)
+	if cause == nil {
 		return context.WithCancel(parent)
 	}
-	return context.WithTimeoutCause(parent, left, fmt.Errorf("%w: it has %s", ErrTimeout, timeout))
+	return context.WithTimeoutCause(parent, left, cause)
 }
 
-// timeLeft returns what is left of the phase's timeout, at most all of it whatever the clock does; the timeout is 0 when there is none.
-func (r *run) timeLeft(i int, ph *phase, started time.Time) (left, timeout time.Duration) {
-	timeout = ph.src.Timeout
-	if ph.index == deferIndex {
+// timeLeft returns what is left of the phase's time and the error for its end, which is nil when nothing bounds it. It is at most the whole bound, whatever the clock does.
+func (r *run) timeLeft(i int, ph *phase, started time.Time) (left time.Duration, cause error) {
+	timeout, now := ph.src.Timeout, r.engine.opts.Now()
+	if r.unstoppable(i, ph) {
 		if timeout == 0 {
 			timeout = r.engine.opts.DeferTimeout
 		}
-		if r.deferred[i].IsZero() {
-			r.deferred[i] = r.engine.opts.Now()
+		if r.since[i] == nil {
+			r.since[i] = map[int]time.Time{}
 		}
-		started = r.deferred[i]
+		if _, ok := r.since[i][ph.index]; !ok {
+			r.since[i][ph.index] = now
+		}
+		started = r.since[i][ph.index]
 	}
-	return min(timeout-r.engine.opts.Now().Sub(started), timeout), timeout
+	if timeout > 0 {
+		left, cause = min(timeout-now.Sub(started), timeout), fmt.Errorf("%w: it has %s", ErrTimeout, timeout)
+	}
+	state, _ := r.current()
+	if rest, bound, by := state.Actions[i].holdLeft(ph.index, now); bound > 0 && (cause == nil || rest < left) {
+		left, cause = rest, errMaxHold(by, bound)
+	}
+	return left, cause
 }
 
 // exec calls the function and gives it a grace to return once its context has ended.
@@ -314,10 +340,10 @@ func stopError(cause, err error) error {
 // retry says whether, and after what wait, a failed attempt is followed by another: not when the phase's time would be over by then.
 func (r *run) retry(i int, ph *phase, ps PhaseState, err error) (time.Duration, bool) {
 	p := ph.src.Retry
-	if p == nil || ps.Attempt >= p.Attempts || function.IsPermanent(err) || errors.Is(err, ErrTimeout) {
+	if p == nil || ps.Attempt >= p.Attempts || function.IsPermanent(err) || errors.Is(err, ErrTimeout) || errors.Is(err, ErrMaxHold) {
 		return 0, false
 	}
-	if ph.index != deferIndex && r.stopping.Err() != nil {
+	if !r.unstoppable(i, ph) && r.stopping.Err() != nil {
 		return 0, false
 	}
 	wait, limit := retryWaits(p)
@@ -329,8 +355,8 @@ func (r *run) retry(i int, ph *phase, ps PhaseState, err error) (time.Duration, 
 	wait = min(max(wait, 0), limit)
 	// between half of it and all of it, so that runs that failed together do not come back together
 	wait = wait/2 + time.Duration(r.engine.jitter()*float64(wait/2))
-	left, timeout := r.timeLeft(i, ph, ps.Started)
-	return wait, timeout == 0 || wait < left
+	left, cause := r.timeLeft(i, ph, ps.Started)
+	return wait, cause == nil || wait < left
 }
 
 // retryWaits returns the wait before the second attempt and the longest one.

@@ -48,6 +48,9 @@ type PreviewPhase struct {
 	// If is the condition's template text; empty for a phase that always runs. Runs says what is known of it.
 	If   string `json:"if,omitempty"`
 	Runs Runs   `json:"runs"`
+	// Release names the phases that undo this one, MaxHold such as "30s" how long they may be waited for; empty without a bound.
+	Release []string `json:"release,omitempty"`
+	MaxHold string   `json:"maxHold,omitempty"`
 	// Objects are the secrets and config maps that the phase reads.
 	Objects map[string]template.ObjectReference `json:"objects,omitempty"`
 	// Args as they are known now. Open lists the places that are still template texts ("args.command[2]"): they depend on what earlier phases put out,

@@ -68,7 +68,7 @@ func (w *view) phase(ctx context.Context, ph *phase) {
 	if out.Deferred && timeout == 0 {
 		timeout = w.engine.opts.DeferTimeout
 	}
-	out.Timeout = duration(timeout)
+	out.Timeout, out.Release, out.MaxHold = duration(timeout), ph.src.Release, duration(ph.src.MaxHold)
 	if p := ph.src.Retry; p != nil {
 		backoff, limit := retryWaits(p)
 		out.Attempts, out.Backoff, out.MaxBackoff = p.Attempts, duration(backoff), duration(limit)

@@ -51,6 +51,8 @@ type PhaseResult struct {
 	Attempts int       `json:"attempts,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
 	Ended    time.Time `json:"ended,omitzero"`
+	// Held is how long a phase with a release held something: from its beginning until what it did was undone. Zero where there is none, and until then.
+	Held time.Duration `json:"held,omitempty"`
 	// Outputs with secrets masked.
 	Outputs map[string]any `json:"outputs,omitempty"`
 	Failure *Failure       `json:"error,omitempty"`
@@ -141,7 +143,9 @@ func resultOf(v *vault, state *State, causes map[[2]int]error) *Result {
 		a := &state.Actions[i]
 		ar := ActionResult{Action: a.Label, Blueprint: state.Record.Actions[i].Spec.Blueprint, State: a.State, Failure: a.Error, Insecure: state.Record.Actions[i].Insecure}
 		for k := range a.Phases {
-			ar.Phases = append(ar.Phases, phaseResult(&a.Phases[k], false))
+			pr := phaseResult(&a.Phases[k], false)
+			pr.Held = a.held(k)
+			ar.Phases = append(ar.Phases, pr)
 		}
 		if a.Defer != nil {
 			ar.Phases = append(ar.Phases, phaseResult(a.Defer, true))

@@ -22,8 +22,8 @@ type run struct {
 	journal Journal
 	// params of each action; only the action's own goroutine uses them.
 	params []*template.Params
-	// deferred is when this process began with the deferred phase of each action.
-	deferred []time.Time
+	// since is when this process began with the phases of each action that nothing stops, by their position; only the action's own goroutine uses it.
+	since []map[int]time.Time
 
 	mu    sync.Mutex
 	state *State
@@ -42,7 +42,7 @@ type run struct {
 // begin reads what the run needs and journals its start.
 func (e *Engine) begin(ctx context.Context, p *program, journal Journal) (*run, error) {
 	r := &run{engine: e, program: p, vault: newVault(), journal: journal, state: &State{}, causes: map[[2]int]error{},
-		deferred: make([]time.Time, len(p.actions))}
+		since: make([]map[int]time.Time, len(p.actions))}
 	rec, err := p.record()
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (e *Engine) reopen(ctx context.Context, state *State, journal Journal) (*ru
 		return nil, fmt.Errorf("run %q cannot be resumed: %w", spec.ID, err)
 	}
 	r := &run{engine: e, program: p, vault: newVault(), journal: journal, state: state, causes: map[[2]int]error{},
-		deferred: make([]time.Time, len(p.actions))}
+		since: make([]map[int]time.Time, len(p.actions))}
 	for i := range p.actions {
 		params := &template.Params{}
 		if err := e.readSecrets(ctx, r.vault, p.actions[i].spec, params).err(); err != nil {

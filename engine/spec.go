@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/function"
@@ -44,6 +45,9 @@ type PlannedPhase struct {
 	// Conditional phases have an if.
 	Conditional bool
 	Attempts    int
+	// Release names the phases that undo this one, MaxHold how long they may be waited for; zero without a bound.
+	Release []string
+	MaxHold time.Duration
 }
 
 // Plan checks the request and says what it would do. It reads and touches nothing.
@@ -63,7 +67,7 @@ func (e *Engine) Plan(spec *Spec) (*Plan, error) {
 				attempts = ph.src.Retry.Attempts
 			}
 			pa.Phases = append(pa.Phases, PlannedPhase{Name: ph.name, Func: s.Name, Version: s.Version, Replay: s.Replay,
-				Deferred: ph == a.deferred, Conditional: ph.cond != nil, Attempts: attempts})
+				Deferred: ph == a.deferred, Conditional: ph.cond != nil, Attempts: attempts, Release: ph.src.Release, MaxHold: ph.src.MaxHold})
 		}
 		plan.Actions = append(plan.Actions, pa)
 	}
@@ -190,6 +194,9 @@ func (e *Engine) compileAction(blueprints map[string]*blueprint.Blueprint, as bl
 		seen[ph.name] = true
 		ph.index = i
 		a.phases = append(a.phases, ph)
+	}
+	if _, err := src.Released(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", where, err))
 	}
 	if ps := src.DeferPhase; ps != nil {
 		ph, err := e.compilePhase(where+".deferPhase", ps, as.PreferredVersion)

@@ -46,6 +46,10 @@ type PhaseState struct {
 	Ended   time.Time
 	Outputs Values
 	Error   *Failure
+
+	// releases are the positions of the phases that undo this one, released those of the phases that it undoes.
+	releases, released []int
+	maxHold            time.Duration
 }
 
 // Reduce computes the state from the events. Events that contradict each other are an error that wraps ErrJournal.
@@ -111,6 +115,9 @@ func (s *State) start(e Event) error {
 		a := ActionState{Label: rec.Label, State: Running, Phases: make([]PhaseState, len(action.Phases))}
 		for k, p := range action.Phases {
 			a.Phases[k] = PhaseState{Name: p.Name, Func: p.Func, State: Pending}
+		}
+		if err := a.holds(action); err != nil {
+			return err
 		}
 		if p := action.DeferPhase; p != nil {
 			a.Defer = &PhaseState{Name: deferName(p), Func: p.Func, State: Pending}

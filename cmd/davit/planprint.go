@@ -114,6 +114,8 @@ func (w *planWriter) phase(i int, ph *plannedPhase) {
 	w.field(2, "runs", runsText(ph))
 	w.field(2, "crash", replayText(ph.Replay))
 	w.field(2, "timeout", ph.Timeout)
+	w.field(2, "undone by", strings.Join(ph.Release, ", "))
+	w.field(2, "max hold", ph.MaxHold)
 	if ph.Attempts > 1 {
 		w.field(2, "attempts", fmt.Sprintf("%d, with waits from %s to %s", ph.Attempts, ph.Backoff, ph.MaxBackoff))
 	}
