@@ -3,6 +3,9 @@ package snapshot
 import "context"
 
 // Driver asks storage for snapshots. None of its methods waits for storage: they ask and look. It may have the abilities Checker, Importer, Restorer, Contents and Lister too.
+//
+// All methods are safe for concurrent use and return soon after ctx ends. While an application is held, every snapshot of a group is looked at ten times a second: a driver whose client
+// limits itself to fewer requests makes the hold longer. An error that matches none of this package's errors is taken for one that passes: what failed is tried again for a while.
 type Driver interface {
 	// Create asks for a snapshot. One of that name and token was asked for by an earlier call: that is no error. Any other of that name is ErrExists, an
 	// absent volume ErrNotFound, no class that fits ErrNoClass.
@@ -29,7 +32,7 @@ type Importer interface {
 
 // Restorer makes volumes from snapshots.
 type Restorer interface {
-	// Restore asks for the volume; as Create otherwise. An absent snapshot is ErrNotFound.
+	// Restore asks for the volume; as Create otherwise. An absent snapshot is ErrNotFound, a size that is none or less than the snapshot's RestoreSize ErrInvalid.
 	Restore(ctx context.Context, req RestoreRequest) error
 	// Volume returns what is known of a restored volume. An absent one is ErrNotFound.
 	Volume(ctx context.Context, ref Ref) (VolumeStatus, error)

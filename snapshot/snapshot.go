@@ -133,9 +133,14 @@ type Status struct {
 	Confirmed bool
 	// Deleting tells that it is on its way out.
 	Deleting bool
+	// Policy says what becomes of the storage's snapshot, and of Content, when the snapshot is deleted; empty while unknown.
+	Policy Policy
 	// Labels of the snapshot.
 	Labels map[string]string
 }
+
+// Cut tells whether the content is fixed. Storage that does not say when it cut an imported snapshot has done so once it is ready.
+func (s Status) Cut() bool { return s.Ready || !s.CutAt.IsZero() }
 
 // VolumeStatus is what is known of a restored volume.
 type VolumeStatus struct {
@@ -150,4 +155,6 @@ type VolumeStatus struct {
 	Problem string
 	// Token of the request that made it.
 	Token string
+	// Deleting tells that it is on its way out.
+	Deleting bool
 }
