@@ -29,14 +29,19 @@ type FrameOptions struct {
 	MaxHold time.Duration
 }
 
-// Frame returns a blueprint with one action: that one, with the phases of the prehook before it and those of the posthook after the phase opts.Through. The phases of the posthook
-// are released by those of the prehook, so that they run whatever happens; the action's other phases come after them. Blueprints that were written for hooks around the snapshots
-// of a backup tool run unchanged in this way, in one run with one journal.
+// Frame returns a copy of a blueprint in which one action stands between hooks: the phases of the prehook come before it, those of the posthook after the phase opts.Through, and
+// the action's other phases after them. The phases of the posthook are released by those of the prehook, so that they run whatever happens. Hooks that were written for the snapshots of
+// a backup tool run unchanged in this way, in one run with one journal; they may be in the same blueprint.
 //
-// It fails when hooks has neither action, a hook has a deferPhase, two phases or artifacts have one name, or there is no phase Through. The arguments are not changed.
-func Frame(hooks *Blueprint, action *Action, opts *FrameOptions) (*Blueprint, error) {
+// It fails when there is no such action, hooks has neither action, a hook has a deferPhase, two phases or artifacts have one name, or there is no phase Through. The arguments
+// are not changed.
+func Frame(bp *Blueprint, name string, hooks *Blueprint, opts *FrameOptions) (*Blueprint, error) {
 	if opts == nil {
 		opts = &FrameOptions{}
+	}
+	action := bp.Actions[name]
+	if action == nil {
+		return nil, fmt.Errorf("blueprint %q has no action %q", bp.Name, name)
 	}
 	pre := hooks.Actions[cmp.Or(opts.Prehook, BackupPrehook)]
 	post := hooks.Actions[cmp.Or(opts.Posthook, BackupPosthook)]
@@ -47,35 +52,45 @@ func Frame(hooks *Blueprint, action *Action, opts *FrameOptions) (*Blueprint, er
 	if opts.Through != "" {
 		last = 1 + slices.IndexFunc(action.Phases, func(p *Phase) bool { return p.Name == opts.Through })
 		if last == 0 {
-			return nil, fmt.Errorf("action %q has no phase %q", action.Name, opts.Through)
+			return nil, fmt.Errorf("action %q has no phase %q", name, opts.Through)
 		}
 	}
 	var errs []error
-	framed := &Action{Name: action.Name, Kind: action.Kind, DeferPhase: action.DeferPhase, OutputArtifacts: map[string]template.Artifact{}}
+	framed := &Action{Name: name, Kind: action.Kind, DeferPhase: action.DeferPhase, OutputArtifacts: map[string]template.Artifact{}}
 	for _, a := range []*Action{action, pre, post} {
 		errs = append(errs, framed.adopt(a, a != action))
 	}
-	before, between, after := copied(pre), copied(action)[:last], copied(post)
-	var release []string
-	for _, p := range after {
-		release = append(release, p.Name)
-	}
+	before, own, after := copied(pre), copied(action), copied(post)
 	holders := before
 	if len(holders) == 0 {
-		holders = between
+		holders = own[:last]
 	}
-	for _, p := range holders {
-		p.Release = slices.Concat(p.Release, release)
-		if opts.MaxHold > 0 && len(release) > 0 && (p.MaxHold == 0 || opts.MaxHold < p.MaxHold) {
-			p.MaxHold = opts.MaxHold
-		}
-	}
-	framed.Phases = slices.Concat(before, between, after, action.Phases[last:])
+	hold(holders, after, opts.MaxHold)
+	framed.Phases = slices.Concat(before, own[:last], after, own[last:])
 	errs = append(errs, framed.distinct())
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("frame action %q with the hooks of blueprint %q: %w", action.Name, hooks.Name, err)
+		return nil, fmt.Errorf("frame action %q of blueprint %q with the hooks of %q: %w", name, bp.Name, hooks.Name, err)
 	}
-	return &Blueprint{Name: hooks.Name, Namespace: hooks.Namespace, Actions: map[string]*Action{framed.Name: framed}, ActionNames: []string{framed.Name}}, nil
+	out := &Blueprint{Name: bp.Name, Namespace: bp.Namespace, Actions: maps.Clone(bp.Actions), ActionNames: slices.Clone(bp.ActionNames)}
+	out.Actions[name] = framed
+	return out, nil
+}
+
+// hold lets phases release others.
+func hold(holders, released []*Phase, maxHold time.Duration) {
+	if len(released) == 0 {
+		return
+	}
+	var names []string
+	for _, p := range released {
+		names = append(names, p.Name)
+	}
+	for _, p := range holders {
+		p.Release = slices.Concat(p.Release, names)
+		if maxHold > 0 && (p.MaxHold == 0 || maxHold < p.MaxHold) {
+			p.MaxHold = maxHold
+		}
+	}
 }
 
 // adopt takes over what another action says it needs and leaves.

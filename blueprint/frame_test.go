@@ -27,8 +27,14 @@ actions:
     - {func: KubeExec, name: tell, args: {namespace: a, pod: b, command: [c]}}
 `
 
-func snapshotAction() *blueprint.Action {
-	return &blueprint.Action{Name: "backup", Phases: []*blueprint.Phase{{Name: "cut", Func: "Quiet"}, {Name: "wait", Func: "Quiet"}}}
+func ownBlueprint(phases ...*blueprint.Phase) *blueprint.Blueprint {
+	return &blueprint.Blueprint{Name: "own", ActionNames: []string{"backup", "restore"}, Actions: map[string]*blueprint.Action{
+		"backup": {Name: "backup", Phases: phases}, "restore": {Name: "restore"},
+	}}
+}
+
+func snapshotAction() *blueprint.Blueprint {
+	return ownBlueprint(&blueprint.Phase{Name: "cut", Func: "Quiet"}, &blueprint.Phase{Name: "wait", Func: "Quiet"})
 }
 
 func parseOne(t *testing.T, text string) *blueprint.Blueprint {
@@ -40,9 +46,9 @@ func parseOne(t *testing.T, text string) *blueprint.Blueprint {
 
 func TestFrame(t *testing.T) {
 	action := snapshotAction()
-	bp, err := blueprint.Frame(parseOne(t, hooks), action, &blueprint.FrameOptions{Through: "cut", MaxHold: time.Minute})
+	bp, err := blueprint.Frame(action, "backup", parseOne(t, hooks), &blueprint.FrameOptions{Through: "cut", MaxHold: time.Minute})
 	require.NoError(t, err)
-	require.Equal(t, []string{"backup"}, bp.ActionNames)
+	require.Equal(t, []string{"backup", "restore"}, bp.ActionNames)
 	a := bp.Actions["backup"]
 	var names []string
 	for _, p := range a.Phases {
@@ -55,6 +61,8 @@ func TestFrame(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, [][]int{{3, 4}, {3, 4}, nil, nil, nil, nil}, released)
 	require.Equal(t, time.Minute, a.Phases[0].MaxHold)
+	_, err = blueprint.Frame(action, "export", parseOne(t, hooks), nil)
+	require.ErrorContains(t, err, `no action "export"`)
 	require.Equal(t, snapshotAction(), action, "the arguments stay as they are")
 
 	data, err := bp.JSON()
@@ -66,7 +74,7 @@ func TestFrame(t *testing.T) {
 func TestFrameWithOneHook(t *testing.T) {
 	bp := parseOne(t, hooks)
 	delete(bp.Actions, "backupPrehook")
-	framed, err := blueprint.Frame(bp, snapshotAction(), nil)
+	framed, err := blueprint.Frame(snapshotAction(), "backup", bp, nil)
 	require.NoError(t, err)
 	released, err := framed.Actions["backup"].Released()
 	require.NoError(t, err)
@@ -74,7 +82,7 @@ func TestFrameWithOneHook(t *testing.T) {
 
 	bp = parseOne(t, hooks)
 	delete(bp.Actions, "backupPosthook")
-	framed, err = blueprint.Frame(bp, snapshotAction(), &blueprint.FrameOptions{MaxHold: time.Minute})
+	framed, err = blueprint.Frame(snapshotAction(), "backup", bp, &blueprint.FrameOptions{MaxHold: time.Minute})
 	require.NoError(t, err)
 	require.Empty(t, framed.Actions["backup"].Phases[0].Release)
 }
@@ -100,9 +108,9 @@ func TestFrameRefuses(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			bp, a, o := parseOne(t, hooks), snapshotAction(), &blueprint.FrameOptions{}
-			tc.change(bp, a, o)
-			_, err := blueprint.Frame(bp, a, o)
+			bp, own, o := parseOne(t, hooks), snapshotAction(), &blueprint.FrameOptions{}
+			tc.change(bp, own.Actions["backup"], o)
+			_, err := blueprint.Frame(own, "backup", bp, o)
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
@@ -111,11 +119,11 @@ func TestFrameRefuses(t *testing.T) {
 // The hooks of a blueprint that was written for a backup tool frame the tool's own snapshots.
 func ExampleFrame() {
 	hooks := blueprint.Parse("hooks.yaml", []byte(hooks)).Blueprints[0]
-	own := &blueprint.Action{Name: "backup", Phases: []*blueprint.Phase{
-		{Name: "snapshots", Func: "CreateCSISnapshotGroup", Args: map[string]any{"until": "cut"}},
-		{Name: "ready", Func: "AwaitCSISnapshots"},
-	}}
-	bp, err := blueprint.Frame(hooks, own, &blueprint.FrameOptions{Through: "snapshots", MaxHold: time.Minute})
+	own := ownBlueprint(
+		&blueprint.Phase{Name: "snapshots", Func: "CreateCSISnapshotGroup", Args: map[string]any{"until": "cut"}},
+		&blueprint.Phase{Name: "ready", Func: "AwaitCSISnapshots"},
+	)
+	bp, err := blueprint.Frame(own, "backup", hooks, &blueprint.FrameOptions{Through: "snapshots", MaxHold: time.Minute})
 	if err != nil {
 		fmt.Println(err)
 		return

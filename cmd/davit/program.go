@@ -92,7 +92,7 @@ func (p *program) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(p.runCommand(), p.planCommand(), p.rbacCommand(), p.lintCommand(), p.catalogCommand(), p.repositoryCommand(), p.functionsCommand(), p.schemaCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.planCommand(), p.rbacCommand(), p.lintCommand(), p.frameCommand(), p.catalogCommand(), p.repositoryCommand(), p.functionsCommand(), p.schemaCommand(), p.versionCommand())
 	p.addAgent(root)
 	return root
 }
