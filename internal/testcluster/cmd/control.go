@@ -14,13 +14,15 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/davit-project/davit/internal/testcluster"
 )
 
 // components of Kubernetes, by the names they answer to.
 var components = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"}
 
 // onNode are the components that run in the node's namespaces.
-var onNode = []string{"kubelet", "containerd"}
+var onNode = []string{"kubelet", "containerd", testcluster.CSIDriver}
 
 // flags of a component.
 func (c *machine) flags(name string) []string {
@@ -50,6 +52,8 @@ func (c *machine) flags(name string) []string {
 		}
 	case "containerd", "kubelet":
 		return c.nodeFlags(name)
+	case testcluster.CSIDriver, testcluster.CSIProvisioner, otherProvisioner, testcluster.CSISnapshotter, testcluster.SnapshotController:
+		return c.csiFlags(name)
 	default:
 		return []string{"--kubeconfig=" + pki("scheduler.kubeconfig"), "--bind-address=127.0.0.1", "--leader-elect=false"}
 	}

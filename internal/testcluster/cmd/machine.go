@@ -36,6 +36,7 @@ type machine struct {
 
 	mu        sync.Mutex
 	processes map[string]*process
+	stopped   bool
 	node      *exec.Cmd
 	closers   []func()
 }
@@ -62,6 +63,11 @@ func (c *machine) start(ctx context.Context) error {
 			return err
 		}
 	}
+	for name, program := range storage {
+		if err := os.Symlink(filepath.Join(c.parts.CSI, program), c.path("bin", name)); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(os.Chmod(c.dir, 0o755), newAuthority(c.path("pki")), linkUp("lo"), addAddress("lo:1", serviceIP)); err != nil { //nolint:gosec // as above
 		return err
 	}
@@ -80,7 +86,10 @@ func (c *machine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.ready(ctx, client); err != nil {
+	// Storage gets ready while the node does.
+	stored := make(chan error, 1)
+	go func() { stored <- c.startStorage(ctx, client) }()
+	if err := errors.Join(c.ready(ctx, client), <-stored); err != nil {
 		return err
 	}
 	if err := c.serveNames(ctx, client); err != nil {
@@ -107,6 +116,14 @@ func (c *machine) launch(name string) error {
 	if c.processes[name] != nil {
 		return fmt.Errorf("%s runs already", name)
 	}
+	return c.run(name)
+}
+
+// run starts a component; c.mu is held.
+func (c *machine) run(name string) error {
+	if c.stopped {
+		return errors.New("the cluster is being stopped")
+	}
 	out, err := os.OpenFile(c.path("logs", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -123,8 +140,21 @@ func (c *machine) launch(name string) error {
 		defer close(p.done)
 		_ = cmd.Wait()  // how a component ends is in its log
 		_ = out.Close() // as is this
+		if reborn[name] {
+			go c.again(name, p)
+		}
 	}()
 	return nil
+}
+
+// again starts a component that has ended by itself, after a while.
+func (c *machine) again(name string, p *process) {
+	time.Sleep(200 * time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.processes[name] == p && !c.stopped {
+		_ = c.run(name) // a program that cannot be started shows when it is used
+	}
 }
 
 // end kills a component: the state that counts is in etcd, and tests want ends that are not announced.
@@ -148,6 +178,7 @@ func (c *machine) stop(ctx context.Context) error {
 	}
 	c.stopNode()
 	c.mu.Lock()
+	c.stopped = true
 	names := make([]string, 0, len(c.processes))
 	for name := range c.processes {
 		names = append(names, name)

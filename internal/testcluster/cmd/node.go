@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/davit-project/davit/internal/testcluster"
 )
 
 // startNode starts the first process of the node, in namespaces of its own: when it ends, the kernel ends every container, and the mounts go too.
@@ -89,8 +91,10 @@ func runNode(ctx context.Context, dir string) error {
 	if err := os.Setenv("PATH", n.path("bin")+":"+path); err != nil {
 		return err
 	}
-	if err := n.launch("containerd"); err != nil {
-		return err
+	for _, name := range []string{testcluster.CSIDriver, "containerd"} {
+		if err := n.launch(name); err != nil {
+			return err
+		}
 	}
 	err = await(ctx, "wait for containerd", func(ctx context.Context) error { return n.ctr(ctx, "version") })
 	if err != nil {

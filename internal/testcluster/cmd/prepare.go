@@ -4,13 +4,11 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -18,16 +16,15 @@ import (
 	"github.com/davit-project/davit/internal/testserver"
 )
 
-// kubernetesVersion is that of internal/testcluster/kube/go.mod. The server tells it to clients, who check it.
-const kubernetesVersion = "v1.36.3"
-
 // packages are Debian's, unpacked into a folder of ours; nothing is installed on the machine.
-var packages = []string{"containerd", "runc", "containernetworking-plugins", "busybox-static"}
+var packages = []string{"containerd", "runc", "containernetworking-plugins", "busybox-static", "btrfs-progs"}
 
 // parts are what a cluster is made of, by path.
 type parts struct {
 	// Kube is the binary that is every component of Kubernetes.
 	Kube string
+	// CSI is the folder with the programs of storage and what the API server is told of them.
+	CSI string
 	// Root is the folder Debian's packages are unpacked in.
 	Root string
 	// Images are archives to import.
@@ -93,6 +90,9 @@ func prepareCluster(ctx context.Context) (*parts, error) {
 	if p.Kube, err = buildKube(ctx, cache, filepath.Join(module, "kube")); err != nil {
 		return nil, fmt.Errorf("build Kubernetes: %w", err)
 	}
+	if p.CSI, err = buildCSI(ctx, cache, filepath.Join(module, "kube")); err != nil {
+		return nil, fmt.Errorf("build the CSI drivers and what goes with them: %w", err)
+	}
 	if p.Root, err = unpack(ctx, cache); err != nil {
 		return nil, fmt.Errorf("unpack Debian's packages: %w", err)
 	}
@@ -100,36 +100,6 @@ func prepareCluster(ctx context.Context) (*parts, error) {
 		return nil, fmt.Errorf("make images: %w", err)
 	}
 	return p, nil
-}
-
-// buildKube builds the binary. Its name holds what it is made of, so that a cache never gives an old one.
-func buildKube(ctx context.Context, cache, source string) (string, error) {
-	const version = "k8s.io/component-base/version"
-	flags := []string{
-		"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false",
-		"-ldflags=-s -w -X " + version + ".gitVersion=" + kubernetesVersion + " -X " + version + ".gitMajor=1 -X " + version + ".gitMinor=36 -X " +
-			version + ".gitTreeState=clean -X k8s.io/client-go/pkg/version.gitVersion=" + kubernetesVersion,
-	}
-	h := sha256.New()
-	fmt.Fprintln(h, runtime.Version(), flags)
-	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
-		data, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
-	}
-	target := filepath.Join(cache, fmt.Sprintf("kube-%x", h.Sum(nil)[:8]))
-	if _, err := os.Stat(target); err == nil {
-		return target, nil
-	}
-	temp := fmt.Sprintf("%s.%d", target, os.Getpid())
-	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build"}, flags...), "-o", temp, ".")...) //nolint:gosec // flags are ours
-	cmd.Dir, cmd.Env = source, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return target, os.Rename(temp, target)
 }
 
 // unpack downloads Debian's packages with what they depend on and unpacks them.
@@ -166,7 +136,7 @@ func unpack(ctx context.Context, cache string) (string, error) {
 	return target, os.Rename(root, target)
 }
 
-// download fetches the packages. Libraries they need are on every Debian: only what they name themselves is fetched.
+// download fetches the packages. Libraries they need are on every Debian: only what they name themselves is fetched. Of btrfs-progs that is so for mkfs.btrfs.
 func download(ctx context.Context, dir string) error {
 	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"download", "-q"}, packages...)...) //nolint:gosec // names are ours
 	cmd.Dir = dir
