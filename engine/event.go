@@ -48,6 +48,8 @@ type Event struct {
 	Artifacts Values `json:"artifacts,omitempty"`
 	// Wait before the next attempt: AttemptFailed.
 	Wait time.Duration `json:"wait,omitempty"`
+	// Held is how long something was held that the phase undid, for whoever reads the event: PhaseComplete and PhaseFailed of the last phase of a release.
+	Held time.Duration `json:"held,omitempty"`
 	// Error of AttemptFailed, PhaseFailed, ActionEnded and CancelAsked.
 	Error *Failure `json:"error,omitempty"`
 	// State of ActionEnded and RunEnded.

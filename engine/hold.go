@@ -71,6 +71,20 @@ func (a *ActionState) held(i int) time.Duration {
 	return max(end.Sub(p.Started), 0)
 }
 
+// ended returns how long something was held that this phase, which undid it, was the last to let go; zero otherwise.
+func (a *ActionState) ended(i int) time.Duration {
+	if i == deferIndex || !a.Phases[i].State.Ended() || a.Phases[i].State == Skipped {
+		return 0
+	}
+	var longest time.Duration
+	for _, k := range a.Phases[i].released {
+		if i == slices.Max(a.Phases[k].releases) {
+			longest = max(longest, a.held(k))
+		}
+	}
+	return longest
+}
+
 // errMaxHold says whose hold is over.
 func errMaxHold(by string, bound time.Duration) error {
 	return fmt.Errorf("%w: phase %q allows %s until what it did is undone", ErrMaxHold, by, bound)

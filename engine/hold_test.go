@@ -72,8 +72,18 @@ func TestReleaseRunsInItsPlace(t *testing.T) {
 		db := newDatabase()
 		pause := func(context.Context) error { time.Sleep(time.Second); return nil }
 		db.during["cut"], db.during["resume"], db.during["wait"] = pause, pause, pause
-		res, err := db.run(t.Context(), t, quiesced, &MemoryJournal{})
+		j := &MemoryJournal{}
+		res, err := db.run(t.Context(), t, quiesced, j)
 		require.NoError(t, err)
+		events, err := j.Events(t.Context())
+		require.NoError(t, err)
+		for _, e := range events {
+			want := time.Duration(0)
+			if e.Kind == PhaseComplete && e.Name == "resume" {
+				want = 2 * time.Second
+			}
+			require.Equal(t, want, e.Held, "%s %s", e.Kind, e.Name)
+		}
 		require.Equal(t, []string{"freeze:call", "cut:call", "thaw:call", "resume:call", "wait:call", "z:call"}, db.log)
 		require.Equal(t, 2*time.Second, res.Actions[0].Phases[0].Held)
 		require.Zero(t, res.Actions[0].Phases[1].Held)

@@ -333,7 +333,7 @@ func (s *State) name(e *Event) {
 	a := &s.Actions[e.Action]
 	e.Label = a.Label
 	if p := a.phase(e.Phase); p != nil && e.Kind != ActionEnded {
-		e.Name, e.Func = p.Name, p.Func
+		e.Name, e.Func, e.Held = p.Name, p.Func, a.ended(e.Phase)
 	}
 }
 

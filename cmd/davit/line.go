@@ -29,10 +29,12 @@ type line struct {
 	// State of action-ended and run-ended: complete, failed or cancelled.
 	State string `json:"state,omitempty"`
 	Error string `json:"error,omitempty"`
-	// Code tells some errors apart: timeout, cancelled, unknown-outcome, output-too-large.
+	// Code tells some errors apart: timeout, max-hold, cancelled, unknown-outcome, output-too-large.
 	Code string `json:"code,omitempty"`
 	// WaitSeconds until the next attempt: attempt-failed.
 	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+	// HeldSeconds is how long something was held, such as a quiesced database, that the phase undid: phase-complete and phase-failed.
+	HeldSeconds float64 `json:"heldSeconds,omitempty"`
 	// Outputs of phase-complete, Artifacts of action-ended.
 	Outputs   map[string]any `json:"outputs,omitempty"`
 	Artifacts map[string]any `json:"artifacts,omitempty"`
@@ -67,7 +69,7 @@ func (n *names) line(e engine.Event) line {
 	}
 	l := line{
 		Time: e.Time, Event: string(e.Kind), Run: n.run, Attempt: e.Attempt, State: string(e.State), Left: e.Left,
-		WaitSeconds: e.Wait.Seconds(), Outputs: e.Outputs.Masked(), Artifacts: e.Artifacts.Masked(),
+		WaitSeconds: e.Wait.Seconds(), HeldSeconds: e.Held.Seconds(), Outputs: e.Outputs.Masked(), Artifacts: e.Artifacts.Masked(),
 	}
 	if e.Run != nil {
 		for _, a := range e.Run.Actions {

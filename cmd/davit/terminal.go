@@ -74,11 +74,11 @@ func (t *terminal) text(l line) string {
 	case engine.AttemptFailed:
 		return fmt.Sprintf("  %s  failed: %s; again in %s\n", phase, l.Error, seconds(l.WaitSeconds))
 	case engine.PhaseComplete:
-		return fmt.Sprintf("  %s  complete%s\n", phase, t.since(t.started[phase], l.Time))
+		return fmt.Sprintf("  %s  complete%s%s\n", phase, t.since(t.started[phase], l.Time), held(l.HeldSeconds))
 	case engine.PhaseSkipped:
 		return fmt.Sprintf("  %s  skipped\n", phase)
 	case engine.PhaseFailed:
-		return fmt.Sprintf("  %s  failed%s: %s\n", phase, t.since(t.started[phase], l.Time), l.Error)
+		return fmt.Sprintf("  %s  failed%s%s: %s\n", phase, t.since(t.started[phase], l.Time), held(l.HeldSeconds), l.Error)
 	case engine.CancelAsked:
 		return "  cancelling; a second interrupt leaves the run as it is, to be resumed\n"
 	case engine.ActionEnded:
@@ -137,6 +137,14 @@ func (t *terminal) since(start, end time.Time) string {
 		return ""
 	}
 	return " in " + seconds(end.Sub(start).Seconds())
+}
+
+// held says how long something was held that a phase undid.
+func held(s float64) string {
+	if s <= 0 {
+		return ""
+	}
+	return ", held for " + seconds(s)
 }
 
 func seconds(s float64) string {
