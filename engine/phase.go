@@ -381,6 +381,7 @@ func (r *run) call(i int, ph *phase, at attemptOf) (*function.Call, error) {
 		Labels:     map[string]string{RunLabel: r.program.id, actionLabel: labelValue(label), phaseLabel: labelValue(ph.name)},
 		Subject:    subjectOf(p),
 		Pod:        function.PodSettings{Override: p.PodOverride, Labels: p.PodLabels, Annotations: p.PodAnnotations},
+		Secrets:    secretsOf(p, r.phaseParams(i, ph)),
 		Mask:       r.vault.mask,
 		OnRecorded: at.after.add,
 		Log:        slog.New(&maskHandler{r.engine.opts.Logger.Handler(), r.vault}).With("run", r.program.id, "action", label, "phase", ph.name),
@@ -400,6 +401,33 @@ func (r *run) call(i int, ph *phase, at attemptOf) (*function.Call, error) {
 		c.Profile = function.NewSecret(string(data))
 	}
 	return c, nil
+}
+
+// phaseParams is what templates see of the phase.
+func (r *run) phaseParams(i int, ph *phase) *template.Phase {
+	if ph.index == deferIndex {
+		return r.params[i].DeferPhase
+	}
+	return r.params[i].Phases[ph.name]
+}
+
+// secretsOf are the secrets that a phase knows by a name.
+func secretsOf(p *template.Params, ph *template.Phase) map[string]map[string]function.Secret {
+	all := map[string]map[string]function.Secret{}
+	add := func(secrets map[string]template.Secret) {
+		for name, s := range secrets {
+			data := make(map[string]function.Secret, len(s.Data))
+			for k, v := range s.Data {
+				data[k] = function.NewSecret(string(v))
+			}
+			all[name] = data
+		}
+	}
+	add(p.Secrets)
+	if ph != nil {
+		add(ph.Secrets)
+	}
+	return all
 }
 
 func subjectOf(p *template.Params) function.Subject {

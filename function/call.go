@@ -23,6 +23,9 @@ type Call struct {
 	Pod PodSettings
 	// Profile is the JSON of the run's profile; unset without one.
 	Profile Secret
+	// Secrets are those that the blueprint knows by a name: the action's, and those among the phase's objects, which win. They are for functions that take
+	// the name of one instead of its values. Nil for none.
+	Secrets map[string]map[string]Secret
 	// Log is masked: secrets the run knows do not get through. Never nil.
 	Log *slog.Logger
 	// Mask replaces the secrets the run knows in a text. Never nil. Use it on what a container wrote before it

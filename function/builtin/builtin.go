@@ -28,6 +28,8 @@ type Deps struct {
 	Open func(ctx context.Context, profile []byte) (*location.Bucket, error)
 	// Data is for the functions that move volume data. What it has of the cluster, its namespace and Open are those above where they are not set.
 	Data data.Deps
+	// RDS is for the functions of Amazon RDS. Its pods and Open are those above where they are not set.
+	RDS rds.Deps
 }
 
 // All returns every function, those that are only declared included.
@@ -36,7 +38,7 @@ func All(d Deps) []function.Func {
 		kube.Functions(d.Kube),
 		data.Functions(d.data()), data.Declared(),
 		volume.Declared(),
-		rds.Declared(),
+		rds.Functions(d.rds()),
 	)
 }
 
@@ -56,5 +58,17 @@ func (d Deps) data() data.Deps {
 		out.Objects = d.Kube.Objects
 	}
 	out.Namespace = cmp.Or(out.Namespace, d.Kube.Namespace)
+	return out
+}
+
+// rds completes what works on databases of Amazon RDS.
+func (d Deps) rds() rds.Deps {
+	out := d.RDS
+	if out.Open == nil {
+		out.Open = d.Open
+	}
+	if out.Pods == nil {
+		out.Pods = d.Kube.Pods
+	}
 	return out
 }

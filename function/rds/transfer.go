@@ -1,6 +1,23 @@
 package rds
 
-import "github.com/davit-project/davit/function"
+import (
+	"context"
+	"strings"
+
+	"github.com/davit-project/davit/function"
+)
+
+// podMetadata is added to the pod that dumps or restores.
+type podMetadata struct {
+	PodAnnotations map[string]string `arg:"podAnnotations,optional" doc:"Annotations of the pod."`
+	PodLabels      map[string]string `arg:"podLabels,optional" doc:"Labels of the pod."`
+}
+
+// postgres is the engine whose databases can be dumped, as arguments name it; RDS says engine.
+const (
+	postgres       = "PostgreSQL"
+	postgresEngine = "postgres"
+)
 
 type exportRDSSnapshotToLocationArgs struct {
 	Namespace            string          `arg:"namespace" doc:"Namespace of the pod that dumps the databases."`
@@ -11,8 +28,9 @@ type exportRDSSnapshotToLocationArgs struct {
 	Password             function.Secret `arg:"password,optional" doc:"Password of the database user."`
 	BackupArtifactPrefix string          `arg:"backupArtifactPrefix,optional" doc:"Path in the location; the instance's identifier if unset."`
 	Databases            []string        `arg:"databases,optional" doc:"Databases to export; all if unset."`
-	SecurityGroupID      []string        `arg:"securityGroupID,yaml,optional" doc:"Security groups of the temporary instance."`
+	SecurityGroupID      []string        `arg:"securityGroupID,yaml,optional" doc:"Security groups of the temporary instance; those of the present one if unset."`
 	DBSubnetGroup        string          `arg:"dbSubnetGroup" default:"default" doc:"Subnet group of the temporary instance."`
+	Image                string          `arg:"image,optional" doc:"Image of the pod; the host program's if unset."`
 	podMetadata
 	credentials
 }
@@ -24,10 +42,10 @@ type exportRDSSnapshotToLocationOutputs struct {
 	SecurityGroupID string `out:"securityGroupID" doc:"YAML list of the security groups."`
 }
 
-func exportRDSSnapshotToLocation() function.Func {
-	return function.Declare[exportRDSSnapshotToLocationArgs, exportRDSSnapshotToLocationOutputs]("ExportRDSSnapshotToLocation",
-		"Dumps the databases of a snapshot to the location of the profile, through a temporary instance.",
-		&function.Options{Check: checkCredentials, Example: `func: ExportRDSSnapshotToLocation
+func exportRDSSnapshotToLocation(d *deps) function.Func {
+	return function.Define("ExportRDSSnapshotToLocation",
+		"Dumps the databases of a snapshot to the location of the profile, through a temporary instance that it restores and deletes.", d.export,
+		&function.Options{Replay: function.Adopt, Check: checkCredentials, Rules: podRules, Example: `func: ExportRDSSnapshotToLocation
 name: export
 args:
   namespace: "{{ .Namespace.Name }}"
@@ -40,7 +58,7 @@ args:
 }
 
 type restoreRDSSnapshotArgs struct {
-	InstanceID           string          `arg:"instanceID" doc:"Identifier of the instance, or of the cluster for Aurora; with snapshotID it is replaced."`
+	InstanceID           string          `arg:"instanceID" doc:"Identifier of the instance, or of the cluster for Aurora; with snapshotID it is deleted and made anew."`
 	SnapshotID           string          `arg:"snapshotID,optional" doc:"Identifier of the snapshot; an exported dump is restored if unset."`
 	DBEngine             string          `arg:"dbEngine,optional" doc:"Engine; aurora, aurora-mysql and aurora-postgresql are clusters, and only dumps of PostgreSQL can be restored."`
 	BackupArtifactPrefix string          `arg:"backupArtifactPrefix,optional" doc:"Path of the dump in the location."`
@@ -50,6 +68,7 @@ type restoreRDSSnapshotArgs struct {
 	Namespace            string          `arg:"namespace,optional" doc:"Namespace of the pod that restores a dump."`
 	SecurityGroupID      []string        `arg:"securityGroupID,yaml,optional" doc:"Security groups of the restored instance; those of the present one if unset."`
 	DBSubnetGroup        string          `arg:"dbSubnetGroup" default:"default" doc:"Subnet group of the restored instance."`
+	Image                string          `arg:"image,optional" doc:"Image of the pod that restores a dump; the host program's if unset."`
 	podMetadata
 	credentials
 }
@@ -58,14 +77,13 @@ type restoreRDSSnapshotOutputs struct {
 	Endpoint string `out:"endpoint,optional" doc:"Host name of the instance a dump was restored to."`
 }
 
-func restoreRDSSnapshot() function.Func {
-	return function.Declare[restoreRDSSnapshotArgs, restoreRDSSnapshotOutputs]("RestoreRDSSnapshot",
-		"Replaces an instance or Aurora cluster by a snapshot of it, or restores an exported dump to an instance.",
+func restoreRDSSnapshot(d *deps) function.Func {
+	return function.Define("RestoreRDSSnapshot",
+		"Replaces an instance or Aurora cluster, which it deletes, by a snapshot of it, or restores an exported dump to an instance.", d.restore,
 		&function.Options{
+			Replay: function.Adopt, Rules: restoreRules,
 			Check: func(args map[string]any) []function.Problem {
-				snapshot, given := args["snapshotID"]
-				dump := !given || snapshot == nil || snapshot == ""
-				return append(checkCredentials(args), function.RequireWith(args, dump, "where snapshotID is unset",
+				return append(checkCredentials(args), function.RequireWith(args, fromDump(args), "where snapshotID is unset",
 					"backupArtifactPrefix", "backupID", "username", "password", "namespace", "dbEngine")...)
 			},
 			Example: `func: RestoreRDSSnapshot
@@ -75,4 +93,47 @@ args:
   snapshotID: "{{ .ArtifactsIn.snapshot.KeyValue.id }}"
 `,
 		})
+}
+
+// fromDump tells of arguments that ask for a dump to be restored.
+func fromDump(args map[string]any) bool {
+	snapshot, given := args["snapshotID"]
+	return !given || snapshot == nil || snapshot == ""
+}
+
+// podRules are those of a pod that runs to its end, with a secret for what it must know.
+func podRules(args map[string]any) []function.Rule {
+	namespace, _ := args["namespace"].(string)
+	return []function.Rule{
+		{Namespace: namespace, Resource: "pods", Verbs: []string{"create", "get", "list", "watch", "delete"}},
+		{Namespace: namespace, Resource: "pods/log", Verbs: []string{"get"}},
+		{Namespace: namespace, Resource: "events", Verbs: []string{"list"}},
+		{Namespace: namespace, Resource: "secrets", Verbs: []string{"create"}},
+	}
+}
+
+func restoreRules(args map[string]any) []function.Rule {
+	if !fromDump(args) {
+		return nil
+	}
+	return podRules(args)
+}
+
+// restore does one of the two things that RestoreRDSSnapshot is for.
+func (d *deps) restore(ctx context.Context, call *function.Call, in restoreRDSSnapshotArgs) (restoreRDSSnapshotOutputs, error) {
+	if err := checkIdentifier("instanceID", in.InstanceID); err != nil {
+		return restoreRDSSnapshotOutputs{}, err
+	}
+	if in.SnapshotID == "" {
+		return d.restoreFromDump(ctx, call, in)
+	}
+	if ctx.Err() == nil && in.DBSubnetGroup == "" {
+		in.DBSubnetGroup = "default" // an instance outside of a subnet group has the output ""
+	}
+	s, err := d.session(ctx, call, in.credentials)
+	if err != nil {
+		return restoreRDSSnapshotOutputs{}, err
+	}
+	r := &restoring{session: s, in: in, ref: snapshotRef{in.SnapshotID, isAurora(in.DBEngine)}, id: strings.ToLower(in.InstanceID)}
+	return restoreRDSSnapshotOutputs{}, r.run(ctx)
 }

@@ -17,15 +17,15 @@ func TestDeclarations(t *testing.T) {
 		"CreateRDSSnapshot": {Required: "instanceID", Optional: "dbEngine" + credentials,
 			Outputs: "snapshotID instanceID securityGroupID allocatedStorage dbSubnetGroup", Defaults: "credentialsSource=profile"},
 		"ExportRDSSnapshotToLocation": {Required: "namespace instanceID snapshotID dbEngine",
-			Optional: "username password backupArtifactPrefix databases securityGroupID dbSubnetGroup podAnnotations podLabels" + credentials,
+			Optional: "username password backupArtifactPrefix databases securityGroupID dbSubnetGroup image podAnnotations podLabels" + credentials,
 			Outputs:  "backupID snapshotID instanceID securityGroupID", Defaults: "dbSubnetGroup=default credentialsSource=profile"},
 		"RestoreRDSSnapshot": {Required: "instanceID",
 			Optional: "snapshotID dbEngine backupArtifactPrefix backupID username password namespace securityGroupID dbSubnetGroup" +
-				" podAnnotations podLabels" + credentials,
+				" image podAnnotations podLabels" + credentials,
 			Outputs: "endpoint", Defaults: "dbSubnetGroup=default credentialsSource=profile"},
 		"DeleteRDSSnapshot": {Required: "snapshotID", Optional: "dbEngine" + credentials, Defaults: "credentialsSource=profile"},
 	}
-	require.NoError(t, functiontest.Declarations(t.Context(), rds.Declared(), tests))
+	require.NoError(t, functiontest.Declarations(t.Context(), rds.Functions(rds.Deps{}), tests))
 }
 
 func TestRules(t *testing.T) {
@@ -50,7 +50,7 @@ func TestRules(t *testing.T) {
 			map[string]any{"namespace": "n", "instanceID": "i", "snapshotID": "s", "dbEngine": "aurora"},
 			[]function.Problem{{Path: "dbEngine", Fault: function.FaultValue, Message: `must be one of PostgreSQL, is "aurora"`}}},
 	}
-	reg, err := function.NewRegistry(rds.Declared()...)
+	reg, err := function.NewRegistry(rds.Functions(rds.Deps{})...)
 	require.NoError(t, err)
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -62,10 +62,11 @@ func TestRules(t *testing.T) {
 }
 
 func TestSecurityGroups(t *testing.T) {
-	reg, err := function.NewRegistry(rds.Declared()...)
+	reg, err := function.NewRegistry(rds.Functions(rds.Deps{})...)
 	require.NoError(t, err)
 	f, err := reg.Lookup("RestoreRDSSnapshot", "")
 	require.NoError(t, err)
+	require.NoError(t, f.Validate(map[string]any{"instanceID": "i", "snapshotID": "s", "credentialsSource": "ServiceAccount"}))
 	for _, groups := range []any{"- sg-1\n- sg-2\n", []any{"sg-1"}, ""} {
 		require.NoError(t, f.Validate(map[string]any{"instanceID": "i", "snapshotID": "s", "securityGroupID": groups}))
 	}
