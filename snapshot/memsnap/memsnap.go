@@ -29,6 +29,8 @@ const VolumeSize = "1Gi"
 type Options struct {
 	// CutAfter is the time from the request until the content is fixed, and ReadyAfter from then until the snapshot is ready. Default 0.
 	CutAfter, ReadyAfter time.Duration
+	// OneByOne makes the storage begin with the next snapshot once the one before is cut.
+	OneByOne bool
 	// BindAfter is the time from the request for a volume until it is bound. Default 0.
 	BindAfter time.Duration
 	// DeleteAfter is the time from the request until a snapshot or a volume is gone; its content goes after the same time once more. Default 0.
@@ -59,6 +61,7 @@ type Driver struct {
 
 	mu        sync.Mutex
 	counter   int
+	busyUntil time.Time
 	volumes   map[snapshot.Ref]*volume
 	snapshots map[snapshot.Ref]*object
 	contents  map[string]*content
@@ -137,7 +140,7 @@ func (d *Driver) SetProblem(ref snapshot.Ref, problem string) {
 	d.advance()
 	d.problems[ref] = problem
 	if o := d.snapshots[ref]; o != nil && problem == "" {
-		o.asked = time.Now()
+		o.cutAt = d.plan()
 	}
 }
 

@@ -26,7 +26,8 @@ type object struct {
 	content              string
 	labels               map[string]string
 	confirmed            bool
-	asked, deleted       time.Time
+	// cutAt is when it is going to be cut.
+	cutAt, deleted time.Time
 }
 
 // content is the object that stands for a stored snapshot.
@@ -68,14 +69,24 @@ func (d *Driver) advance() {
 	}
 }
 
+// plan says when a snapshot that is asked for now is cut.
+func (d *Driver) plan() time.Time {
+	begin := time.Now()
+	if d.opts.OneByOne && d.busyUntil.After(begin) {
+		begin = d.busyUntil
+	}
+	d.busyUntil = begin.Add(d.opts.CutAfter)
+	return d.busyUntil
+}
+
 // cut fixes the content of a snapshot whose time has come.
 func (d *Driver) cut(ref snapshot.Ref, o *object, now time.Time) {
 	v := d.volumes[o.volume]
-	if o.handle != "" || v == nil || d.problems[ref] != "" || !over(o.asked, d.opts.CutAfter, now) || !o.deleted.IsZero() && o.deleted.Before(o.asked.Add(d.opts.CutAfter)) {
+	if o.handle != "" || v == nil || d.problems[ref] != "" || !over(o.cutAt, 0, now) || over(o.deleted, 0, o.cutAt) {
 		return
 	}
 	o.handle, o.content = d.next("handle"), d.next("content")
-	d.stored[o.handle] = &stored{data: v.content, size: v.size, cutAt: o.asked.Add(d.opts.CutAfter)}
+	d.stored[o.handle] = &stored{data: v.content, size: v.size, cutAt: o.cutAt}
 	d.contents[o.content] = &content{handle: o.handle, policy: d.opts.Policy}
 }
 

@@ -40,7 +40,7 @@ func (d *Driver) Create(ctx context.Context, req snapshot.Request) error {
 			return err
 		}
 		d.snapshots[req.Ref] = &object{
-			volume: volumeOf(req), class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), asked: time.Now(),
+			volume: volumeOf(req), class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), cutAt: d.plan(),
 		}
 		return nil
 	})
@@ -62,7 +62,7 @@ func (d *Driver) Import(ctx context.Context, req snapshot.ImportRequest) error {
 			return err
 		}
 		o := &object{
-			class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), asked: time.Now(), handle: req.Handle, content: d.next("content"),
+			class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), handle: req.Handle, content: d.next("content"),
 		}
 		d.snapshots[req.Ref] = o
 		d.contents[o.content] = &content{handle: req.Handle, policy: cmp.Or(req.Policy, d.opts.Policy)}
