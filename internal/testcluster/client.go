@@ -1,5 +1,7 @@
 // Package testcluster is a real Kubernetes on one machine, for tests: etcd, kube-apiserver, controller manager, scheduler, kubelet and containerd in a
 // network namespace of their own. The command in testcluster/cmd starts it, runs a command beside it and ends it; tests reach it through Open.
+//
+// Claims and snapshots are real too: DriverName says what they are, how a test makes them slow or fail, and how it makes a snapshot that only the storage knows.
 package testcluster
 
 import (

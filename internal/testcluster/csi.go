@@ -22,14 +22,15 @@ const (
 	SnapshotController = "snapshot-controller"
 )
 
-// DriverName is a CSI driver with volumes that are mounted, not block volumes, and snapshots that have one moment of a whole volume. Any user writes to a new volume.
-// Nothing holds a volume to its size.
+// DriverName is a CSI driver with volumes that are mounted, not block volumes, and snapshots that have one moment of a whole volume: what was written before
+// creationTime is in them. Any user writes to a new volume. Nothing holds a volume to its size. All volumes are one file system: do not freeze it.
 //
 // A handle of a snapshot stays good while the driver keeps the snapshot, with Kubernetes or without: make one with RetainSnapshotClass, and delete the
-// VolumeSnapshot and its content, and it is only in the storage. Whoever made it there deletes it, through a content with the deletion policy Delete; or it goes with the
-// cluster.
+// VolumeSnapshot and its content, and it is only in the storage. Whoever made it there deletes it, through a content with the deletion policy Delete; or it
+// goes with the cluster.
 //
-// Parameters of classes, of a test's own SnapshotClassWith or StorageClassWith, make the driver misbehave; it refuses those it does not know:
+// Parameters of classes, of a test's own SnapshotClassWith or StorageClassWith, make the driver misbehave; it refuses those it does not know, and counts anew
+// when it is started again:
 //
 //	cutDelay       of snapshots: a duration that passes from the first call until the cut
 //	createDelay    of volumes: the same until a volume is made
@@ -37,12 +38,13 @@ const (
 //	failCreate     how many calls to create each snapshot, or volume, fail with the code Internal; or "always"
 //	failFinal      "true": each call to create fails with the code InvalidArgument
 //	deleteFails    how many calls to delete each snapshot, or volume, fail with the code Internal; or "always"
-//	requireSecret  of snapshots, "true": calls fail with the code Unauthenticated unless they come with a secret that has the key "token" and the value that
-//	               the snapshot was made with
+//	requireSecret  of snapshots, "true": calls fail with the code Unauthenticated unless they come with a secret that has the key "token" and the value
+//	               that the snapshot was made with
 //
-// Whence a call has its secret: to create one from the parameters csi.storage.k8s.io/snapshotter-secret-name and -namespace of its class; to list one, which is how a
-// content with a handle becomes ready, from csi.storage.k8s.io/snapshotter-list-secret-name and -namespace of the class that the content names; to delete one from the
-// annotations snapshot.storage.kubernetes.io/deletion-secret-name and -namespace of its content, which Kubernetes adds to contents that it makes.
+// Whence a call has its secret: to create one from the parameters csi.storage.k8s.io/snapshotter-secret-name and -namespace of its class; to list one, which
+// is how a content with a handle becomes ready, from csi.storage.k8s.io/snapshotter-list-secret-name and -namespace of the class that the content names; to
+// delete one from the annotations snapshot.storage.kubernetes.io/deletion-secret-name and -namespace of its content, which Kubernetes adds to contents that it
+// makes.
 const DriverName = "csi.test.davit.io"
 
 // OtherDriverName is a driver of the same kind, with storage of its own, that has no class of snapshots and nothing that makes them.

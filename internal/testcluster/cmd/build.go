@@ -109,9 +109,13 @@ func buildCSI(ctx context.Context, cache, source string) (string, error) {
 			return "", err
 		}
 	}
-	// Another process may have been quicker.
+	return target, install(temp, target)
+}
+
+// install moves a folder to its place in the cache, unless another process was quicker.
+func install(temp, target string) error {
 	if err := os.Rename(temp, target); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
+		return err
 	}
-	return target, nil
+	return nil
 }

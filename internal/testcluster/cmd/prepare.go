@@ -133,7 +133,7 @@ func unpack(ctx context.Context, cache string) (string, error) {
 			return "", fmt.Errorf("unpack %s: %w\n%s", filepath.Base(archive), err, out)
 		}
 	}
-	return target, os.Rename(root, target)
+	return target, install(root, target)
 }
 
 // download fetches the packages. Libraries they need are on every Debian: only what they name themselves is fetched. Of btrfs-progs that is so for mkfs.btrfs.
