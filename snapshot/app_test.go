@@ -158,14 +158,14 @@ func (a *app) requireFree() {
 
 func (a *app) requireNothing() {
 	a.t.Helper()
-	require.Empty(a.t, a.storage.Snapshots())
-	require.Empty(a.t, a.storage.Stored())
+	requireEmpty(a.t, a.storage)
 }
 
 // requireWhole tells that there is one snapshot for each volume, and whether all have the same number.
 func (a *app) requireWhole(result *snapshot.GroupResult, same bool) {
 	a.t.Helper()
 	require.Len(a.t, a.storage.Snapshots(), len(a.volumes), "one snapshot for each name")
+	require.Len(a.t, a.storage.Contents(), len(a.volumes))
 	require.Len(a.t, a.storage.Stored(), len(a.volumes), "one snapshot in the storage for each name")
 	require.Len(a.t, result.Snapshots, len(a.volumes))
 	numbers := map[string]bool{}

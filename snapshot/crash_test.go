@@ -150,21 +150,30 @@ func TestCallsSurviveAFaultAtEveryMoment(t *testing.T) {
 				_, err := s.Create(ctx, snapshot.Request{Ref: target, Volume: "volume", Token: "token"})
 				return err
 			},
-			func(ctx context.Context, storage *memsnap.Driver) error { _, err := storage.Get(ctx, target); return err },
+			func(ctx context.Context, storage *memsnap.Driver) error {
+				_, err := storage.Get(ctx, target)
+				return err
+			},
 		},
 		"import": {
 			func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error {
 				_, err := s.Import(ctx, snapshot.ImportRequest{Ref: target, Driver: source.Driver, Handle: source.Handle, Token: "token"})
 				return err
 			},
-			func(ctx context.Context, storage *memsnap.Driver) error { _, err := storage.Get(ctx, target); return err },
+			func(ctx context.Context, storage *memsnap.Driver) error {
+				_, err := storage.Get(ctx, target)
+				return err
+			},
 		},
 		"clone": {
 			func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error {
 				_, err := s.Clone(ctx, source.Ref, snapshot.ImportRequest{Ref: target, Token: "token"})
 				return err
 			},
-			func(ctx context.Context, storage *memsnap.Driver) error { _, err := storage.Get(ctx, target); return err },
+			func(ctx context.Context, storage *memsnap.Driver) error {
+				_, err := storage.Get(ctx, target)
+				return err
+			},
 		},
 		"restore": {
 			func(ctx context.Context, s *snapshot.Snapshotter, source snapshot.Status) error {
@@ -214,6 +223,8 @@ func TestCallsSurviveAFaultAtEveryMoment(t *testing.T) {
 					require.NoError(t, left)
 				case fault.mode != "for ever" && fault.mode != "dead" && fault.mode != "hang":
 					require.ErrorIs(t, left, snapshot.ErrNotFound)
+					require.Equal(t, []string{from.Content}, storage.Contents())
+					require.Equal(t, []string{from.Handle}, storage.Stored())
 				case left == nil:
 					require.ErrorContains(t, failure, "left behind")
 				}

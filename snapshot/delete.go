@@ -66,7 +66,7 @@ func (s *Snapshotter) contentGone(ctx context.Context, name string) (seen, error
 // stay absent for as long as lateFor.
 func (s *Snapshotter) remove(ctx context.Context, o own, lateFor time.Duration) error {
 	r := removing{s: s, own: o, begin: time.Now(), lateFor: lateFor}
-	return poll(ctx, s.pace().of(fmt.Sprintf("remove snapshot %q", o.ref)), r.look)
+	return poll(ctx, s.removal(fmt.Sprintf("snapshot %q", o.ref)), r.look)
 }
 
 type removing struct {
@@ -75,8 +75,9 @@ type removing struct {
 	begin   time.Time
 	lateFor time.Duration
 	asked   bool
-	// content goes with the snapshot.
-	content string
+	// content goes with the snapshot; contentAsked tells that its removal was asked for.
+	content      string
+	contentAsked bool
 	// stale is the problem that was there before.
 	stale string
 }
@@ -88,11 +89,11 @@ func (r *removing) look(ctx context.Context) (seen, error) {
 		if !r.asked && time.Since(r.begin) < r.lateFor {
 			return seen{text: "absent, and may still come"}, nil
 		}
-		return r.s.contentGone(ctx, r.content)
+		return r.lookForContent(ctx)
 	case err != nil:
 		return seen{}, err
 	}
-	if cmp.Or(r.policy, st.Policy) == Delete {
+	if cmp.Or(r.policy, st.Policy) == Delete || r.contentToo {
 		r.content = cmp.Or(st.Content, r.content)
 	}
 	if !r.asked || !st.Deleting {
@@ -108,6 +109,20 @@ func (r *removing) look(ctx context.Context) (seen, error) {
 	if st.Problem != r.stale {
 		now.problem = st.Problem
 	}
+	return now, nil
+}
+
+// lookForContent looks whether the content has followed its snapshot. One that was to stay until just now, or still is, does not go by itself.
+func (r *removing) lookForContent(ctx context.Context) (seen, error) {
+	now, err := r.s.contentGone(ctx, r.content)
+	if err != nil || now.done || r.contentAsked || r.policy != Delete && !r.contentToo {
+		return now, err
+	}
+	contents, _ := r.s.driver.(Contents)
+	if err := guard(func() error { return contents.DeleteContent(ctx, r.content) }); err != nil {
+		return seen{}, fmt.Errorf("delete its content %q: %w", r.content, err)
+	}
+	r.contentAsked = true
 	return now, nil
 }
 

@@ -42,7 +42,8 @@ type Restorer interface {
 
 // Contents removes the cluster-wide objects that stand for storage's snapshots.
 type Contents interface {
-	// DeleteContent asks for the removal of the object; its policy decides what becomes of the storage's snapshot. An absent one is no error.
+	// DeleteContent asks for the removal of the object; its policy decides what becomes of the storage's snapshot. An absent one is no error, one whose snapshot
+	// still exists ErrInvalid.
 	DeleteContent(ctx context.Context, name string) error
 	// HasContent tells whether the object is there.
 	HasContent(ctx context.Context, name string) (bool, error)

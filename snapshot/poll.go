@@ -24,6 +24,8 @@ type patience struct {
 	first, most time.Duration
 	// grace is how long trouble may last.
 	grace time.Duration
+	// stubborn takes a panic for trouble that passes.
+	stubborn bool
 }
 
 // poll looks until it is done. It ends early with ctx, with an error that does not pass, and with trouble that has lasted for the whole grace.
@@ -38,7 +40,7 @@ func poll(ctx context.Context, p patience, look func(context.Context) (seen, err
 			return nil
 		case ctx.Err() != nil:
 			return p.ended(ctx, last, err)
-		case err != nil && lasting(err):
+		case err != nil && lasting(err) && !(p.stubborn && errors.Is(err, errPanic)):
 			return fmt.Errorf("%s: %w", p.what, err)
 		case err == nil && now == last:
 			interval = min(interval*3/2, max(p.most, p.first))

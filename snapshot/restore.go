@@ -113,7 +113,7 @@ func (r *restoring) gone(ctx context.Context) error {
 // remove removes the volume of the token and waits until it is gone. An absent one must stay absent for as long as lateFor.
 func (r *restoring) remove(ctx context.Context, lateFor time.Duration) error {
 	asked, begin := false, time.Now()
-	return poll(ctx, r.pace().of(fmt.Sprintf("remove volume %q", r.req.Ref)), func(ctx context.Context) (seen, error) {
+	return poll(ctx, r.removal(fmt.Sprintf("volume %q", r.req.Ref)), func(ctx context.Context) (seen, error) {
 		st, err := r.volume(ctx)
 		switch {
 		case errors.Is(err, ErrNotFound), err == nil && st.Token != r.req.Token:

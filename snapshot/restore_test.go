@@ -127,6 +127,7 @@ func TestImportAndCloneKeepTheStoragesSnapshot(t *testing.T) {
 		require.NotEqual(t, source.Content, clone.Content)
 
 		require.NoError(t, s.Delete(t.Context(), clone.Ref, ""))
+		require.NoError(t, s.DeleteContent(t.Context(), clone.Content))
 		require.Equal(t, []string{source.Handle}, storage.Stored(), "deleting the clone keeps the source's data")
 		_, err = s.Wait(t.Context(), source.Ref)
 		require.NoError(t, err)
@@ -143,6 +144,7 @@ func TestImportAndCloneKeepTheStoragesSnapshot(t *testing.T) {
 		require.ErrorIs(t, err, boom)
 		require.Equal(t, []string{source.Handle}, storage.Stored(), "a failed import keeps what is in the storage, whatever its policy")
 		require.Equal(t, []string{"ns/monday"}, storage.Snapshots())
+		require.Equal(t, []string{source.Content}, storage.Contents())
 
 		for _, bad := range []func(r *snapshot.ImportRequest){
 			func(r *snapshot.ImportRequest) { r.Handle = "" },
@@ -192,6 +194,23 @@ func TestDelete(t *testing.T) {
 		require.False(t, has)
 		require.NoError(t, s.DeleteContent(t.Context(), st.Content))
 		require.ErrorIs(t, s.DeleteContent(t.Context(), ""), snapshot.ErrInvalid)
+	})
+}
+
+// A content that was to stay until now is removed too.
+func TestDeleteOfAContentThatWasToStay(t *testing.T) {
+	inBubble(t, memsnap.Options{Policy: snapshot.Retain, StaleContents: true, DeleteAfter: time.Second}, func(t *testing.T, storage *memsnap.Driver) {
+		s := snapshot.New(storage, nil)
+		_, err := s.Create(t.Context(), monday)
+		require.NoError(t, err)
+		require.NoError(t, s.Delete(t.Context(), monday.Ref, snapshot.Delete))
+		requireEmpty(t, storage)
+
+		st, err := s.Create(t.Context(), monday)
+		require.NoError(t, err)
+		require.ErrorIs(t, s.DeleteContent(t.Context(), st.Content), snapshot.ErrInvalid, "its snapshot still exists")
+		require.NoError(t, s.Delete(t.Context(), monday.Ref, ""))
+		require.Equal(t, []string{st.Content}, storage.Contents())
 	})
 }
 

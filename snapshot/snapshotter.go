@@ -82,7 +82,7 @@ func (s *Snapshotter) Create(ctx context.Context, req Request) (Status, error) {
 	}})
 }
 
-// Import makes a snapshot of what exists in the storage; as Create otherwise. What a failed call removes is the object: the storage's snapshot stays.
+// Import makes a snapshot of what exists in the storage; as Create otherwise. What a failed call removes is the snapshot and its content in the cluster: the storage's snapshot stays.
 // It needs a driver that is an Importer.
 func (s *Snapshotter) Import(ctx context.Context, req ImportRequest) (Status, error) {
 	if req.Driver == "" || req.Handle == "" {
@@ -113,7 +113,7 @@ func (s *Snapshotter) importFrom(ctx context.Context, req ImportRequest, source 
 	if !ok {
 		return Status{}, fmt.Errorf("import snapshot %q: %w", req.Ref, ErrUnsupported)
 	}
-	return s.make(ctx, making{own: own{ref: req.Ref, token: req.Token, policy: Retain}, ask: func(ctx context.Context) error {
+	return s.make(ctx, making{own: own{ref: req.Ref, token: req.Token, policy: Retain, contentToo: true}, ask: func(ctx context.Context) error {
 		full, err := source(ctx)
 		if err != nil {
 			return err
@@ -156,6 +156,8 @@ type own struct {
 	token string
 	// policy of its removal.
 	policy Policy
+	// contentToo removes its content whatever the policy.
+	contentToo bool
 }
 
 // making is how to ask for a snapshot.
@@ -271,6 +273,13 @@ func (s *Snapshotter) pace() patience {
 
 func (p patience) of(what string) patience {
 	p.what = what
+	return p
+}
+
+// removal is the patience to remove something.
+func (s *Snapshotter) removal(of string) patience {
+	p := s.pace().of("remove " + of)
+	p.stubborn = true
 	return p
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,7 @@ func inBubble(t *testing.T, opts memsnap.Options, f func(t *testing.T, storage *
 func requireEmpty(t *testing.T, storage *memsnap.Driver) {
 	t.Helper()
 	require.Empty(t, storage.Snapshots())
+	require.Empty(t, storage.Contents())
 	require.Empty(t, storage.Stored())
 }
 
@@ -140,17 +142,18 @@ func TestAProblemThatPassesStartsTheGraceAgain(t *testing.T) {
 }
 
 func TestFailingLooksPass(t *testing.T) {
-	down := true
+	var down atomic.Bool
+	down.Store(true)
 	inBubble(t, memsnap.Options{Call: func(_ context.Context, c memsnap.Call) error {
-		if c.Method == "Get" && down {
+		if c.Method == "Get" && down.Load() {
 			return errFault
 		}
 		return nil
 	}}, func(t *testing.T, storage *memsnap.Driver) {
-		time.AfterFunc(100*time.Second, func() { down = false })
+		time.AfterFunc(100*time.Second, func() { down.Store(false) })
 		_, err := snapshot.New(storage, nil).Create(t.Context(), monday)
 		require.NoError(t, err)
-		down = true
+		down.Store(true)
 		begin := time.Now()
 		_, err = snapshot.New(storage, nil).Wait(t.Context(), monday.Ref)
 		require.ErrorIs(t, err, errFault)

@@ -41,6 +41,8 @@ type Options struct {
 	Classes []string
 	// Policy of the classes. Default Delete.
 	Policy snapshot.Policy
+	// StaleContents makes a content stay whose policy becomes Delete as late as with its snapshot's removal; DeleteContent removes it.
+	StaleContents bool
 	// Call, when it is set, is called at the beginning and at the end of every method of a driver, and decides that it fails. It may wait, and panic.
 	Call func(ctx context.Context, c Call) error
 }
@@ -150,6 +152,14 @@ func (d *Driver) Stored() []string {
 	defer d.mu.Unlock()
 	d.advance()
 	return sortedKeys(d.stored)
+}
+
+// Contents returns the names of the content objects, those that are being deleted too.
+func (d *Driver) Contents() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.advance()
+	return sortedKeys(d.contents)
 }
 
 // Snapshots returns the names of the snapshot objects, those that are being deleted too.

@@ -26,6 +26,8 @@ type object struct {
 	content              string
 	labels               map[string]string
 	confirmed            bool
+	// stale keeps the content from following.
+	stale bool
 	// cutAt is when it is going to be cut, or was imported.
 	cutAt, deleted time.Time
 }
@@ -93,7 +95,7 @@ func (d *Driver) cut(ref snapshot.Ref, o *object, now time.Time) {
 // forget ends a deleted snapshot's object; its content goes next, if it goes.
 func (d *Driver) forget(ref snapshot.Ref, o *object) {
 	delete(d.snapshots, ref)
-	if c := d.contents[o.content]; c != nil && c.policy == snapshot.Delete && c.deleted.IsZero() {
+	if c := d.contents[o.content]; c != nil && c.policy == snapshot.Delete && c.deleted.IsZero() && !o.stale {
 		c.deleted = o.deleted.Add(d.opts.DeleteAfter)
 	}
 }

@@ -91,6 +91,7 @@ func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.P
 			return nil
 		}
 		if c := d.contents[o.content]; c != nil && policy != "" {
+			o.stale = d.opts.StaleContents && c.policy != policy
 			c.policy = policy
 		}
 		if o.deleted.IsZero() {
@@ -116,6 +117,11 @@ func (d *Driver) Confirm(ctx context.Context, ref snapshot.Ref) error {
 // DeleteContent is part of snapshot.Contents.
 func (d *Driver) DeleteContent(ctx context.Context, name string) error {
 	return d.do(ctx, "DeleteContent", snapshot.Ref{Name: name}, func() error {
+		for ref, o := range d.snapshots {
+			if o.content == name {
+				return fmt.Errorf("content %q of snapshot %q, which still exists: %w", name, ref, snapshot.ErrInvalid)
+			}
+		}
 		if c := d.contents[name]; c != nil && c.deleted.IsZero() {
 			c.deleted = time.Now()
 			d.advance()
