@@ -2,6 +2,7 @@ package csi
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
@@ -9,8 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
@@ -125,4 +128,9 @@ func data() []runtime.Object {
 func request() snapshot.Request {
 	return snapshot.Request{Ref: snapshot.Ref{Namespace: "ns", Name: "s"}, Volume: "data", Token: "t", Labels: map[string]string{"a": "b"},
 		Annotations: map[string]string{"note": "x", createdBy: "forged"}}
+}
+
+// conflict is how an API server refuses a change of what others have changed meanwhile.
+func conflict() error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "volumesnapshots"}, "s", errors.New("the object has been modified; please apply your changes to the latest version"))
 }

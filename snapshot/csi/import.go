@@ -157,7 +157,7 @@ func (d *Driver) undoImport(ctx context.Context, req snapshot.ImportRequest, vs 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	content, err := d.getContent(ctx, name)
-	if err == nil && content.Annotations[createdBy] == req.Token && pointsAt(content, vs) {
+	if err == nil && content.Annotations[createdBy] == req.Token && deref(content.Spec.Source.SnapshotHandle) == req.Handle && pointsAt(content, vs) {
 		if err = d.patchContent(ctx, name, policyPatch(snapshot.Retain)); err == nil {
 			err = d.snapshots.SnapshotV1().VolumeSnapshotContents().Delete(ctx, name, preconditions(content))
 			err = requestError(ctx, "delete", object{resource: resourceContents, name: name}, err)

@@ -111,7 +111,7 @@ func (d *Driver) status(ctx context.Context, vs *v1.VolumeSnapshot) (snapshot.St
 
 // contentOf finds the content of a snapshot, and its name before it exists. It may belong to another snapshot: pointsAt tells.
 func (d *Driver) contentOf(ctx context.Context, vs *v1.VolumeSnapshot) (*v1.VolumeSnapshotContent, string, error) {
-	name := ""
+	var name string
 	switch {
 	case vs.Status != nil && deref(vs.Status.BoundVolumeSnapshotContentName) != "":
 		name = *vs.Status.BoundVolumeSnapshotContentName
@@ -161,6 +161,7 @@ func statusOf(vs *v1.VolumeSnapshot) snapshot.Status {
 // addContent adds what the content says. It knows of a cut before the snapshot does, and to the nanosecond.
 func addContent(status *snapshot.Status, content *v1.VolumeSnapshotContent) {
 	status.Driver = content.Spec.Driver
+	status.Policy = snapshot.Policy(content.Spec.DeletionPolicy)
 	status.Handle = deref(content.Spec.Source.SnapshotHandle)
 	if status.Class == "" {
 		status.Class = deref(content.Spec.VolumeSnapshotClassName)

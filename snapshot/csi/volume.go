@@ -22,7 +22,7 @@ func (d *Driver) Volume(ctx context.Context, ref snapshot.Ref) (snapshot.VolumeS
 	if err != nil {
 		return snapshot.VolumeStatus{}, err
 	}
-	status := snapshot.VolumeStatus{Ref: ref, Token: pvc.Annotations[createdBy]}
+	status := snapshot.VolumeStatus{Ref: ref, Token: pvc.Annotations[createdBy], Deleting: pvc.DeletionTimestamp != nil}
 	switch {
 	case pvc.Status.Phase == corev1.ClaimBound:
 		status.Bound = true
@@ -33,8 +33,7 @@ func (d *Driver) Volume(ctx context.Context, ref snapshot.Ref) (snapshot.VolumeS
 	case pvc.Status.Phase == corev1.ClaimLost:
 		status.Problem = fmt.Sprintf("it has lost its volume %q", pvc.Spec.VolumeName)
 		return status, nil
-	case pvc.DeletionTimestamp != nil:
-		status.Problem = "it is being deleted"
+	case status.Deleting:
 		return status, nil
 	}
 	name := storageClassOf(pvc)
