@@ -1,0 +1,217 @@
+//go:build unix
+
+// Package pgserver runs a PostgreSQL of this machine, for tests and examples: an empty server with TLS, on a port of 127.0.0.1, that ends with its program.
+// It needs Debian's package postgresql or the like.
+//
+// # Errors
+//
+// A server that does not start is an error with its log.
+//
+// # Concurrency
+//
+// Several servers may run at once.
+package pgserver
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// startTime is how long a server may take to start.
+const startTime = 30 * time.Second
+
+// Server is a PostgreSQL that runs. Its user is postgres.
+type Server struct {
+	// Port of 127.0.0.1 and Password.
+	Port     int
+	Password string
+	// CA is the certificate, in PEM, that the server's is signed with.
+	CA []byte
+
+	dir  string
+	bin  string
+	cmd  *exec.Cmd
+	done chan error
+}
+
+// Start starts a server. Settings are such as "ssl=off". Close ends it.
+func Start(ctx context.Context, settings ...string) (_ *Server, err error) {
+	s := &Server{Password: rand.Text(), done: make(chan error, 1)}
+	if s.bin, err = programs(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "davit-postgres-"); err != nil {
+		return nil, err
+	}
+	if err = s.start(ctx, settings); err != nil {
+		return nil, errors.Join(fmt.Errorf("start a PostgreSQL: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// programs finds the folder of the server's programs: Debian keeps it out of PATH.
+func programs() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) > 0 {
+		return filepath.Dir(slices.Max(found)), nil
+	}
+	name, lookErr := exec.LookPath("postgres")
+	if err = errors.Join(err, lookErr); err == nil {
+		name, err = filepath.EvalSymlinks(name) // beside it are the others
+	}
+	if err != nil {
+		return "", fmt.Errorf("there is no PostgreSQL on this machine: install the package postgresql: %w", err)
+	}
+	return filepath.Dir(name), nil
+}
+
+func (s *Server) start(ctx context.Context, settings []string) error {
+	ca, err := certificates(s.dir)
+	if err != nil {
+		return err
+	}
+	s.CA = ca
+	if err := os.WriteFile(filepath.Join(s.dir, "password"), []byte(s.Password+"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := s.own(); err != nil {
+		return err
+	}
+	data := filepath.Join(s.dir, "data")
+	initdb := s.program(ctx, "initdb", "--pgdata="+data, "--username=postgres", "--pwfile="+filepath.Join(s.dir, "password"),
+		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	if s.Port, err = freePort(ctx); err != nil {
+		return err
+	}
+	args := []string{"-D", data, "-p", strconv.Itoa(s.Port)}
+	for _, setting := range append([]string{
+		"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "jit=off", "logging_collector=off", "shared_buffers=16MB",
+		"ssl=on", "ssl_cert_file=" + filepath.Join(s.dir, "server.crt"), "ssl_key_file=" + filepath.Join(s.dir, "server.key"),
+	}, settings...) {
+		args = append(args, "-c", setting)
+	}
+	s.cmd = s.program(context.WithoutCancel(ctx), "postgres", args...)
+	log := &bytes.Buffer{}
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	go func() { s.done <- s.cmd.Wait() }()
+	return s.ready(ctx, log)
+}
+
+// ready waits until the server answers.
+func (s *Server) ready(ctx context.Context, log *bytes.Buffer) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		_, err := s.SQL(ctx, "postgres", "SELECT 1;")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it does not answer: %w", err)
+		case end := <-s.done:
+			s.done <- end
+			return fmt.Errorf("it has ended: %w: %s", end, log.Bytes())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// own gives the folder to another user where this one is root, as whom the server does not run.
+func (s *Server) own() error {
+	uid, gid, other, err := runner()
+	if err != nil || !other {
+		return err
+	}
+	return filepath.WalkDir(s.dir, func(name string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(name, int(uid), int(gid)))
+	})
+}
+
+// runner is the user that the server runs as, where it is not this one.
+func runner() (uid, gid uint32, other bool, err error) {
+	if os.Geteuid() != 0 {
+		return 0, 0, false, nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		return 0, 0, false, fmt.Errorf("PostgreSQL does not run as root, and there is no other user for it: %w", err)
+	}
+	u, uerr := strconv.ParseUint(who.Uid, 10, 32)
+	g, gerr := strconv.ParseUint(who.Gid, 10, 32)
+	return uint32(u), uint32(g), true, errors.Join(uerr, gerr)
+}
+
+// program prepares a program of the server's.
+func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...) //nolint:gosec // paths are ours
+	cmd.Dir, cmd.Env = s.dir, []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.dir}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if uid, gid, other, err := runner(); err == nil && other {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+	}
+	return cmd
+}
+
+func freePort(ctx context.Context) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close() //nolint:errcheck // nothing was written
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// SQL runs statements in a database, until one fails, and returns what they print: rows on lines, columns between bars.
+func (s *Server) SQL(ctx context.Context, database, statements string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-") //nolint:gosec // the path is ours
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.dir, "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.Port), "PGUSER=postgres", "PGPASSWORD=" + s.Password,
+		"PGDATABASE=" + database, "PGCONNECT_TIMEOUT=5",
+	}
+	cmd.Stdin = strings.NewReader(statements)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, errs.Bytes())
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Kill ends the server as a failure of its machine would.
+func (s *Server) Kill() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
+
+// Close ends the server and removes its data. A second call does nothing.
+func (s *Server) Close() error {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once; it may have ended
+		select {
+		case <-s.done:
+		case <-time.After(startTime):
+			_ = s.Kill()
+			<-s.done
+		}
+		s.cmd = nil
+	}
+	return os.RemoveAll(s.dir)
+}

@@ -1,0 +1,62 @@
+package pgdump
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/davit-project/davit/internal/mover"
+	"github.com/davit-project/davit/location"
+)
+
+// Env is what the far end works with. Open is required.
+type Env struct {
+	// Open opens the bucket of a profile's JSON.
+	Open func(ctx context.Context, profile []byte) (*location.Bucket, error)
+	// Progress is called now and then. Default: nobody is told.
+	Progress func(mover.Progress)
+	// Warn is told what programs say and what is no reason to fail. Default: nobody is told.
+	Warn func(string)
+}
+
+// Do does what a request says. The result counts databases as files; its bytes are those of the SQL, and Snapshot is the object's path.
+//
+// A dump writes the object all or nothing: where any pg_dump fails or ends early, or ctx ends, there is none, and one of that path from before is untouched.
+// A restore that fails leaves the server as it was, but for what its error names.
+func Do(ctx context.Context, req *Request, env Env) (_ mover.Result, err error) {
+	if env.Warn == nil {
+		env.Warn = func(string) {}
+	}
+	if env.Progress == nil {
+		env.Progress = func(mover.Progress) {}
+	}
+	s, release, err := connectTo(ctx, req.Server, env.Warn)
+	if err != nil {
+		return mover.Result{}, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	b, err := env.Open(ctx, req.Profile)
+	if err != nil {
+		return mover.Result{}, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if req.Op == Restore {
+		return restore(ctx, s, b, req, env)
+	}
+	return dump(ctx, s, b, req, env)
+}
+
+// ticker tells of progress, at most every second.
+type ticker struct {
+	tell func(mover.Progress)
+	last time.Time
+	mover.Progress
+}
+
+func (t *ticker) add(bytes int) {
+	t.Bytes += int64(bytes)
+	if now := time.Now(); now.Sub(t.last) >= time.Second {
+		t.last = now
+		t.tell(t.Progress)
+	}
+}
