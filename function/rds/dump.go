@@ -1,17 +1,26 @@
 package rds
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
 
+	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/internal/podspec"
+	"github.com/davit-project/davit/internal/pgdump"
 )
 
-// tlsMode says how the connection to a server is protected. Zero verifies the server.
+// tlsMode says how the connection to a server is protected. Zero encrypts it.
 type tlsMode int
 
 const (
-	// tlsVerify checks the server's certificate.
+	// tlsVerify encrypts, and checks the server's certificate where the host program has given an authority (Deps.DumpCA).
 	tlsVerify tlsMode = iota
 	// tlsOff is for servers that have none.
 	tlsOff
@@ -42,14 +51,74 @@ type dumpRequest struct {
 	Annotations, Labels map[string]string
 }
 
-var errNoDump = errors.New("dumps of PostgreSQL are not built in")
-
-// dump writes one verified object at Path. A call that was begun by a host that died is carried on: what it made is found by name, or made anew. An error leaves nothing behind.
-func (d *deps) dump(context.Context, *function.Call, dumpRequest) error {
-	return function.Permanent(errNoDump)
+// checkImage tells, before anything is touched, that no pod can be made.
+func (d *deps) checkImage(image string) error {
+	if cmp.Or(image, d.DumpImage) == "" {
+		return wrong("there is no image for the pod that talks to the database: the host program names none (DumpImage), nor does argument image; " +
+			"it must have davit and PostgreSQL's client programs")
+	}
+	return nil
 }
 
-// restoreDump reads Path back into the server.
-func (d *deps) restoreDump(context.Context, *function.Call, dumpRequest) error {
-	return function.Permanent(errNoDump)
+// dump writes one verified object at Path. A call that was begun by a host that died is carried on: what it made is found by name, or made anew. An error leaves nothing behind.
+func (d *deps) dump(ctx context.Context, call *function.Call, req dumpRequest) error {
+	return d.runDump(ctx, call, req, pgdump.Dump)
+}
+
+// restoreDump reads Path back into the server. An error leaves the server as it was, or says what is left.
+func (d *deps) restoreDump(ctx context.Context, call *function.Call, req dumpRequest) error {
+	return d.runDump(ctx, call, req, pgdump.Restore)
+}
+
+// runDump runs a pod that does the work to its end.
+func (d *deps) runDump(ctx context.Context, call *function.Call, req dumpRequest, op string) error {
+	if err := d.checkImage(req.Image); err != nil {
+		return err
+	}
+	if d.Pods == nil {
+		return wrong("the host program gave no cluster.PodRunner to this function")
+	}
+	pod, err := d.dumpPod(ctx, call, req, op)
+	if err != nil {
+		return function.Permanent(err)
+	}
+	where := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
+	heard := newDumpHearing(ctx, call, slog.String("pod", pod.Name))
+	var left bytes.Buffer
+	pod.Log, pod.Results = heard.follower, &left
+	err = d.Pods.RunPod(ctx, pod)
+	if !errors.Is(err, cluster.ErrInvalid) && !errors.Is(err, cluster.ErrExists) { // then a pod of this name, if there is one, is somebody else's
+		call.AfterRecord(ctx, where, func(ctx context.Context) error { return d.Pods.RemovePod(ctx, pod.Namespace, pod.Name) })
+	}
+	_, _ = heard.follower.Write(left.Bytes()) // the reply once more: the log may have lost it
+	_ = heard.follower.Close()
+	return heard.outcome(where, err)
+}
+
+// dumpPod makes the pod. The request stands where other pods have the profile: in a file. Where ctx has ended, the pod is only to be found and removed.
+func (d *deps) dumpPod(ctx context.Context, call *function.Call, req dumpRequest, op string) (cluster.Pod, error) {
+	labels, err := podspec.Labels(call, req.Labels)
+	if err != nil {
+		return cluster.Pod{}, err
+	}
+	override, err := podspec.Merge(podspec.Fragment{Name: "the run's podOverride", Spec: call.Pod.Override})
+	if err != nil {
+		return cluster.Pod{}, err
+	}
+	pod := cluster.Pod{
+		Name: call.Name(op + "-" + strconv.Itoa(call.Attempt)), Namespace: req.Namespace, Image: cmp.Or(req.Image, d.DumpImage), Command: []string{"davit", "pgdump"},
+		Labels: labels, Annotations: podspec.Annotations(call, req.Annotations), Override: override,
+	}
+	if ctx.Err() != nil {
+		return pod, nil
+	}
+	asked := &pgdump.Request{
+		Op: op, Path: req.Path, Databases: req.Databases, Profile: json.RawMessage(call.Profile.Reveal()),
+		Server: pgdump.Server{Host: req.Endpoint.Host, Port: req.Endpoint.Port, User: req.Endpoint.Username, Password: req.Endpoint.Password.Reveal(), CA: d.DumpCA},
+	}
+	if req.Endpoint.TLS == tlsOff {
+		asked.Server.TLS = pgdump.TLSDisable
+	}
+	pod.Profile, err = asked.Text()
+	return pod, err
 }

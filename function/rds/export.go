@@ -64,6 +64,9 @@ func (d *deps) checkExport(call *function.Call, in *exportRDSSnapshotToLocationA
 	if in.SnapshotID == "" {
 		return wrong("argument snapshotID is empty")
 	}
+	if err := d.checkImage(in.Image); err != nil {
+		return err
+	}
 	return d.checkDump(call, in.Username, in.Password, in.Namespace)
 }
 
@@ -231,6 +234,9 @@ func (d *deps) restoreFromDump(ctx context.Context, call *function.Call, in rest
 		return none, wrong("argument dbEngine: only dumps of PostgreSQL can be restored, it is %q; give snapshotID to restore a snapshot", in.DBEngine)
 	case in.BackupID == "" || in.BackupArtifactPrefix == "":
 		return none, wrong("without snapshotID a dump is restored, which needs arguments backupArtifactPrefix and backupID")
+	}
+	if err := d.checkImage(in.Image); err != nil {
+		return none, err
 	}
 	if err := d.checkDump(call, in.Username, in.Password, in.Namespace); err != nil {
 		return none, err

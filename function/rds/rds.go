@@ -36,6 +36,9 @@ type Deps struct {
 	Open func(ctx context.Context, profile []byte) (*location.Bucket, error)
 	// DumpImage is the image of the pods that dump and restore, where the phase names none. Default none: the phase must name one.
 	DumpImage string
+	// DumpCA holds the certificates, in PEM, of the authorities that sign those of database servers: AWS publishes them for RDS. With them a server and its name are verified.
+	// Default none: connections are encrypted, and nobody knows with whom.
+	DumpCA []byte
 	// Waits are the limits of waiting.
 	Waits Waits
 }

@@ -23,7 +23,7 @@ var table = map[string][]string{
 	"function/data":             {"function", "function/internal/podspec", "location", "location/repository", "cluster", "cluster/execstream", "internal/mover"},
 	"function/volume":           {"function", "snapshot", "cluster", "cluster/session"},
 	"function/internal/podspec": {"function"},
-	"function/rds":              {"function", "location", "cluster"},
+	"function/rds":              {"function", "function/internal/podspec", "location", "cluster", "internal/mover", "internal/pgdump"},
 
 	"location/file":         {"location"},
 	"location/s3":           {"location", "internal/wrapblob", "internal/storefault", "internal/idle"},
@@ -49,10 +49,13 @@ var table = map[string][]string{
 
 	"internal/agent":     {"location", "location/codec", "cluster", "internal/mover"},
 	"internal/mover":     {"location", "location/repository"},
+	"internal/pgdump":    {"location", "internal/mover"},
 	"internal/arrows":    {},
 	"internal/e2e":       {},
 	"internal/endurance": {},
 	"internal/readme":    {},
+
+	"internal/pgdump/pgserver": {},
 
 	"internal/testcluster": {},
 	"internal/testserver":  {},

@@ -109,4 +109,7 @@ var kinds = []struct {
 	{"nothing", ErrNothing},
 	{"profile", location.ErrProfile},
 	{"unsupported", location.ErrUnsupported},
+	{"key", location.ErrKey},
+	{"no-object", location.ErrNotFound},
+	{"corrupt", location.ErrCorrupt},
 }
