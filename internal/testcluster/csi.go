@@ -44,7 +44,7 @@ const (
 // Whence a call has its secret: to create one from the parameters csi.storage.k8s.io/snapshotter-secret-name and -namespace of its class; to list one, which
 // is how a content with a handle becomes ready, from csi.storage.k8s.io/snapshotter-list-secret-name and -namespace of the class that the content names; to
 // delete one from the annotations snapshot.storage.kubernetes.io/deletion-secret-name and -namespace of its content, which Kubernetes adds to contents that it
-// makes.
+// makes. A test deletes such snapshots itself: the secret may go with the namespace first.
 const DriverName = "csi.test.davit.io"
 
 // OtherDriverName is a driver of the same kind, with storage of its own, that has no class of snapshots and nothing that makes them.
@@ -68,7 +68,8 @@ const (
 	RetainSnapshotClass = "davit-test-retain"
 )
 
-// SnapshotClassWith makes a class of snapshots of DriverName, with a deletion policy and parameters, that goes with the test.
+// SnapshotClassWith makes a class of snapshots of DriverName, with a deletion policy and parameters. It goes with the cluster: a snapshot that is being made when
+// the test ends needs its class until it can be deleted.
 func (c *Client) SnapshotClassWith(t testing.TB, policy string, parameters map[string]string) string {
 	t.Helper()
 	client, err := dynamic.NewForConfig(c.Config)
@@ -84,7 +85,6 @@ func (c *Client) SnapshotClassWith(t testing.TB, policy string, parameters map[s
 		"driver": DriverName, "deletionPolicy": policy, "parameters": given,
 	}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, classes.Delete(context.Background(), name, metav1.DeleteOptions{})) })
 	return name
 }
 
