@@ -40,7 +40,9 @@ func pgdumpFor(ctx context.Context, s agent.Streams, request []byte) (mover.Resu
 		return mover.Result{}, err
 	}
 	return pgdump.Do(ctx, req, pgdump.Env{
-		Open:     func(ctx context.Context, profile []byte) (*location.Bucket, error) { return agent.OpenProfile(ctx, s, profile) },
+		Open: func(ctx context.Context, profile []byte) (*location.Bucket, error) {
+			return agent.OpenProfile(ctx, s, profile)
+		},
 		Progress: func(p mover.Progress) { _, _ = s.Err.Write(p.Line()) },
 		Warn:     func(text string) { fmt.Fprintln(s.Err, printable(text)) },
 	})

@@ -16,24 +16,13 @@ import (
 	"github.com/davit-project/davit/internal/pgdump"
 )
 
-// tlsMode says how the connection to a server is protected. Zero encrypts it.
-type tlsMode int
-
-const (
-	// tlsVerify encrypts, and checks the server's certificate where the host program has given an authority (Deps.DumpCA).
-	tlsVerify tlsMode = iota
-	// tlsOff is for servers that have none.
-	tlsOff
-)
-
-// server is a PostgreSQL server as its pod reaches it.
+// server is a PostgreSQL server as its pod reaches it, always through TLS.
 type server struct {
 	Host string
 	Port int32
 	// Username and Password sign in; the password is never on a command line.
 	Username string
 	Password function.Secret
-	TLS      tlsMode
 	// EngineVersion such as "13.4" is the version that RDS names.
 	EngineVersion string
 }
@@ -78,7 +67,10 @@ func (d *deps) runDump(ctx context.Context, call *function.Call, req dumpRequest
 	if d.Pods == nil {
 		return wrong("the host program gave no cluster.PodRunner to this function")
 	}
-	pod, err := d.dumpPod(ctx, call, req, op)
+	pod, err := d.dumpPod(call, req, op)
+	if err == nil && ctx.Err() == nil { // else a pod that is there is only removed
+		pod.Profile, err = d.dumpText(call, req, op)
+	}
 	if err != nil {
 		return function.Permanent(err)
 	}
@@ -95,8 +87,8 @@ func (d *deps) runDump(ctx context.Context, call *function.Call, req dumpRequest
 	return heard.outcome(where, err)
 }
 
-// dumpPod makes the pod. The request stands where other pods have the profile: in a file. Where ctx has ended, the pod is only to be found and removed.
-func (d *deps) dumpPod(ctx context.Context, call *function.Call, req dumpRequest, op string) (cluster.Pod, error) {
+// dumpPod makes the pod, which is to be told what to do.
+func (d *deps) dumpPod(call *function.Call, req dumpRequest, op string) (cluster.Pod, error) {
 	labels, err := podspec.Labels(call, req.Labels)
 	if err != nil {
 		return cluster.Pod{}, err
@@ -105,20 +97,18 @@ func (d *deps) dumpPod(ctx context.Context, call *function.Call, req dumpRequest
 	if err != nil {
 		return cluster.Pod{}, err
 	}
-	pod := cluster.Pod{
+	return cluster.Pod{
 		Name: call.Name(op + "-" + strconv.Itoa(call.Attempt)), Namespace: req.Namespace, Image: cmp.Or(req.Image, d.DumpImage), Command: []string{"davit", "pgdump"},
 		Labels: labels, Annotations: podspec.Annotations(call, req.Annotations), Override: override,
-	}
-	if ctx.Err() != nil {
-		return pod, nil
-	}
+	}, nil
+}
+
+// dumpText is what the pod is told. It stands where other pods have the profile: in a file.
+func (d *deps) dumpText(call *function.Call, req dumpRequest, op string) ([]byte, error) {
+	at := req.Endpoint
 	asked := &pgdump.Request{
 		Op: op, Path: req.Path, Databases: req.Databases, Profile: json.RawMessage(call.Profile.Reveal()),
-		Server: pgdump.Server{Host: req.Endpoint.Host, Port: req.Endpoint.Port, User: req.Endpoint.Username, Password: req.Endpoint.Password.Reveal(), CA: d.DumpCA},
+		Server: pgdump.Server{Host: at.Host, Port: at.Port, User: at.Username, Password: at.Password.Reveal(), CA: d.DumpCA},
 	}
-	if req.Endpoint.TLS == tlsOff {
-		asked.Server.TLS = pgdump.TLSDisable
-	}
-	pod.Profile, err = asked.Text()
-	return pod, err
+	return asked.Text()
 }

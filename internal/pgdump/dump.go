@@ -114,7 +114,7 @@ func (s *server) dumpOne(ctx context.Context, name string, to io.Writer, tick *t
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &exit):
-		return fmt.Errorf("pg_dump: %s: %s", exit, s.masked(errs.tail()))
+		return fmt.Errorf("pg_dump: %w: %s", exit, s.masked(errs.tail()))
 	case err != nil: // the stream is not taken any more
 		return fmt.Errorf("pg_dump: %w", err)
 	case !out.whole():

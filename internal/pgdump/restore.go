@@ -35,7 +35,7 @@ var (
 
 // restorer feeds a dump to the server.
 type restorer struct {
-	ctx    context.Context //nolint:revive // it lives as long as one call; the scanner knows none
+	ctx    context.Context // it lives as long as one call; the scanner knows none
 	server *server
 	// mark is the comment of databases that are not wholly restored.
 	mark    string
@@ -89,11 +89,11 @@ func restore(ctx context.Context, s *server, b *location.Bucket, req *Request, e
 	}()
 	err = eachFile(from, func(file io.Reader) error { return r.file(file) })
 	_ = from.CloseWithError(errStopped)
-	if err == nil {
-		err = <-read
-	} else {
+	if err != nil {
 		cancel(err)
-		<-read
+	}
+	if readErr := <-read; err == nil {
+		err = readErr
 	}
 	if err == nil {
 		err = r.finish()

@@ -67,7 +67,7 @@ func (s *scanner) scan() error {
 			return err
 		}
 		if err := s.next(b); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return errEarly
 			}
 			return err
@@ -373,7 +373,7 @@ func (s *scanner) rows() error {
 	}
 	for begin := true; ; {
 		line, err := s.in.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			if err == io.EOF {
 				return errEarly
 			}

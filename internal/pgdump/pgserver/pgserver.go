@@ -41,15 +41,17 @@ type Server struct {
 	// CA is the certificate, in PEM, that the server's is signed with.
 	CA []byte
 
-	dir  string
-	bin  string
-	cmd  *exec.Cmd
-	done chan error
+	dir string
+	bin string
+	cmd *exec.Cmd
+	// ended is closed when the server has ended, with err.
+	ended chan struct{}
+	err   error
 }
 
 // Start starts a server. Settings are such as "ssl=off". Close ends it.
 func Start(ctx context.Context, settings ...string) (_ *Server, err error) {
-	s := &Server{Password: rand.Text(), done: make(chan error, 1)}
+	s := &Server{Password: rand.Text(), ended: make(chan struct{})}
 	if s.bin, err = programs(); err != nil {
 		return nil, err
 	}
@@ -107,17 +109,20 @@ func (s *Server) start(ctx context.Context, settings []string) error {
 		args = append(args, "-c", setting)
 	}
 	s.cmd = s.program(context.WithoutCancel(ctx), "postgres", args...)
-	log := &bytes.Buffer{}
-	s.cmd.Stdout, s.cmd.Stderr = log, log
+	said := &bytes.Buffer{}
+	s.cmd.Stdout, s.cmd.Stderr = said, said
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	go func() { s.done <- s.cmd.Wait() }()
-	return s.ready(ctx, log)
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.ended)
+	}()
+	return s.ready(ctx, said)
 }
 
 // ready waits until the server answers.
-func (s *Server) ready(ctx context.Context, log *bytes.Buffer) error {
+func (s *Server) ready(ctx context.Context, said *bytes.Buffer) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {
@@ -128,9 +133,8 @@ func (s *Server) ready(ctx context.Context, log *bytes.Buffer) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("it does not answer: %w", err)
-		case end := <-s.done:
-			s.done <- end
-			return fmt.Errorf("it has ended: %w: %s", end, log.Bytes())
+		case <-s.ended:
+			return fmt.Errorf("it has ended: %w: %s", s.err, said.Bytes())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -206,10 +210,10 @@ func (s *Server) Close() error {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once; it may have ended
 		select {
-		case <-s.done:
+		case <-s.ended:
 		case <-time.After(startTime):
 			_ = s.Kill()
-			<-s.done
+			<-s.ended
 		}
 		s.cmd = nil
 	}
