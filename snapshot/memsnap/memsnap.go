@@ -167,12 +167,24 @@ func (d *Driver) Snapshots() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.advance()
-	names := []string{}
-	for ref := range d.snapshots {
-		names = append(names, ref.String())
+	return names(d.snapshots)
+}
+
+// Volumes returns the names of the volumes, those that are being deleted too.
+func (d *Driver) Volumes() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.advance()
+	return names(d.volumes)
+}
+
+func names[T any](m map[snapshot.Ref]T) []string {
+	list := []string{}
+	for ref := range m {
+		list = append(list, ref.String())
 	}
-	slices.Sort(names)
-	return names
+	slices.Sort(list)
+	return list
 }
 
 // begin counts as the beginning of a method. The caller holds no lock.
