@@ -226,7 +226,7 @@ func TestGroupLeavesOthersAlone(t *testing.T) {
 		_, err = s.CreateGroup(t.Context(), req, h)
 		require.ErrorIs(t, err, snapshot.ErrExists)
 		require.Zero(t, h.holds.Load())
-		require.Equal(t, []string{other.Ref.String()}, a.storage.Snapshots())
+		require.Equal(t, []string{other.String()}, a.storage.Snapshots())
 
 		other.Volume = a.volumes[0].Name
 		_, err = s.Create(t.Context(), other)

@@ -40,7 +40,7 @@ func poll(ctx context.Context, p patience, look func(context.Context) (seen, err
 			return nil
 		case ctx.Err() != nil:
 			return p.ended(ctx, last, err)
-		case err != nil && lasting(err) && !(p.stubborn && errors.Is(err, errPanic)):
+		case err != nil && lasting(err) && (!p.stubborn || !errors.Is(err, errPanic)):
 			return fmt.Errorf("%s: %w", p.what, err)
 		case err == nil && now == last:
 			interval = min(interval*3/2, max(p.most, p.first))

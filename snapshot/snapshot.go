@@ -142,6 +142,9 @@ type Status struct {
 // Cut tells whether the content is fixed. Storage that does not say when it cut an imported snapshot has done so once it is ready.
 func (s Status) Cut() bool { return s.Ready || !s.CutAt.IsZero() }
 
+// String names the snapshot and says what has become of it.
+func (s Status) String() string { return s.Ref.String() + ": " + s.text() }
+
 // VolumeStatus is what is known of a restored volume.
 type VolumeStatus struct {
 	Ref

@@ -202,6 +202,7 @@ func TestAnothersSnapshotIsNotTouched(t *testing.T) {
 		again, err := s.Get(t.Context(), monday.Ref)
 		require.NoError(t, err)
 		require.Equal(t, st, again)
+		require.Equal(t, "ns/monday: ready", st.String())
 	})
 }
 

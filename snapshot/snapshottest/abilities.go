@@ -130,8 +130,16 @@ func (r *run) contentGone(ctx context.Context, contents snapshot.Contents, name 
 	})
 }
 
+func (r *run) contentIs(ctx context.Context, contents snapshot.Contents, name string, there bool) error {
+	has, err := contents.HasContent(ctx, name)
+	if err == nil && has != there {
+		err = fmt.Errorf("content %q is there: %t, want %t", name, has, there)
+	}
+	return err
+}
+
 func imported(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,7 +162,7 @@ func imported(ctx context.Context, r *run) error {
 
 func secondImport(ctx context.Context, r *run) error {
 	importer := r.Driver.(snapshot.Importer)
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -182,7 +190,7 @@ func secondImport(ctx context.Context, r *run) error {
 
 func contentStays(ctx context.Context, r *run) error {
 	contents := r.Driver.(snapshot.Contents)
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -192,9 +200,8 @@ func contentStays(ctx context.Context, r *run) error {
 	if err := want(snapshot.ErrInvalid, contents.DeleteContent(ctx, st.Content), "delete of the content of a snapshot that exists"); err != nil {
 		return err
 	}
-	has, err := contents.HasContent(ctx, st.Content)
-	if err != nil || !has {
-		return fmt.Errorf("content %q: want it to be there, got %t (%v)", st.Content, has, err)
+	if err := r.contentIs(ctx, contents, st.Content, true); err != nil {
+		return err
 	}
 	return r.same(ctx, st)
 }
@@ -204,16 +211,13 @@ func noContent(ctx context.Context, r *run) error {
 	if err := contents.DeleteContent(ctx, r.id); err != nil {
 		return fmt.Errorf("delete of an absent content: %w", err)
 	}
-	if has, err := contents.HasContent(ctx, r.id); err != nil || has {
-		return fmt.Errorf("an absent content: want none, got %t (%v)", has, err)
-	}
-	return nil
+	return r.contentIs(ctx, contents, r.id, false)
 }
 
 // contentGoes checks the policy Delete to its end, where it is the class's: a content that is to go only since just now may stay.
 func contentGoes(ctx context.Context, r *run) error {
 	contents := r.Driver.(snapshot.Contents)
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,16 +233,15 @@ func contentGoes(ctx context.Context, r *run) error {
 // retained deletes a snapshot but not the storage's, and shows that it is there by importing it.
 func retained(ctx context.Context, r *run) error {
 	contents, importer := r.Driver.(snapshot.Contents), r.Driver.(snapshot.Importer)
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
 	if err := r.remove(ctx, st.Ref, snapshot.Retain); err != nil {
 		return err
 	}
-	has, err := contents.HasContent(ctx, st.Content)
-	if err != nil || !has {
-		return fmt.Errorf("content %q of a snapshot deleted with policy Retain: want it to be there, got %t (%v)", st.Content, has, err)
+	if err := r.contentIs(ctx, contents, st.Content, true); err != nil {
+		return fmt.Errorf("after a delete with policy Retain: %w", err)
 	}
 	if err := r.removeContent(ctx, contents, st.Content); err != nil {
 		return err

@@ -60,12 +60,12 @@ func cutAndReady(ctx context.Context, r *run) error {
 }
 
 func remembered(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
 	for _, f := range []struct{ name, got, want string }{
-		{"name", st.Ref.String(), r.ref("a").String()},
+		{"name", st.Namespace + "/" + st.Name, r.ref("a").String()},
 		{"volume", st.Volume, r.Volume.Name},
 		{"token", st.Token, r.id},
 		{"label", st.Labels["davit-check"], r.id},
@@ -89,7 +89,7 @@ func remembered(ctx context.Context, r *run) error {
 }
 
 func secondRequest(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func identity(st snapshot.Status) string {
 }
 
 func taken(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func confirm(ctx context.Context, r *run) error {
 	if err := want(snapshot.ErrNotFound, r.Driver.Confirm(ctx, r.ref("absent")), "confirm of an absent snapshot"); err != nil {
 		return err
 	}
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func confirm(ctx context.Context, r *run) error {
 
 // deleted removes a snapshot that is ready and one that was asked for just now.
 func deleted(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func deleted(ctx context.Context, r *run) error {
 	if err := r.remove(ctx, r.ref("b"), snapshot.Delete); err != nil {
 		return err
 	}
-	again, err := r.ready(ctx, "a")
+	again, err := r.ready(ctx)
 	if err != nil {
 		return fmt.Errorf("a new snapshot of the same name: %w", err)
 	}

@@ -140,9 +140,9 @@ func (r *run) create(ctx context.Context, req snapshot.Request) error {
 	return nil
 }
 
-// ready makes a snapshot and waits until it is ready.
-func (r *run) ready(ctx context.Context, name string) (snapshot.Status, error) {
-	req := r.request(name)
+// ready makes snapshot a and waits until it is ready.
+func (r *run) ready(ctx context.Context) (snapshot.Status, error) {
+	req := r.request("a")
 	if err := r.create(ctx, req); err != nil {
 		return snapshot.Status{}, err
 	}
@@ -198,13 +198,14 @@ func (r *run) absent(ctx context.Context, ref snapshot.Ref) error {
 }
 
 // want checks that err is target.
-func want(target, err error, what string, args ...any) error {
+func want(target, err error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
 	switch {
 	case errors.Is(err, target):
 		return nil
 	case err == nil:
-		return fmt.Errorf("%s: want %q, got no error", fmt.Sprintf(what, args...), target)
+		return fmt.Errorf("%s: want an error like %q, got none", what, target.Error())
 	default:
-		return fmt.Errorf("%s: want %q, got: %w", fmt.Sprintf(what, args...), target, err)
+		return fmt.Errorf("%s: want an error like %q, got: %w", what, target.Error(), err)
 	}
 }

@@ -101,7 +101,7 @@ func contentOfTheCut(ctx context.Context, r *run) error {
 }
 
 func volumeBelongs(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,14 +124,17 @@ func volumeBelongs(ctx context.Context, r *run) error {
 		return err
 	}
 	now, err := r.restorer().Volume(ctx, req.Ref)
-	if err != nil || now.Deleting {
-		return fmt.Errorf("after that, want the volume to stay, got deleting: %t (%v)", now.Deleting, err)
+	if err != nil {
+		return err
+	}
+	if now.Deleting {
+		return errors.New("the volume is being deleted, which only others have asked for")
 	}
 	return r.removeVolume(ctx, req)
 }
 
 func volumeRefused(ctx context.Context, r *run) error {
-	st, err := r.ready(ctx, "a")
+	st, err := r.ready(ctx)
 	if err != nil {
 		return err
 	}
