@@ -78,9 +78,6 @@ func sdkConfig(ctx context.Context, access Access, opts *ClientOptions) (aws.Con
 	load := []func(*config.LoadOptions) error{
 		config.WithLogger(logging.Nop{}), config.WithRetryer(func() aws.Retryer { return newRetryer(opts) }),
 	}
-	if opts.HTTPClient != nil {
-		load = append(load, config.WithHTTPClient(opts.HTTPClient))
-	}
 	if access.Region != "" {
 		load = append(load, config.WithRegion(access.Region))
 	}
@@ -91,6 +88,9 @@ func sdkConfig(ctx context.Context, access Access, opts *ClientOptions) (aws.Con
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("the AWS configuration of this process's environment and files cannot be read: %w", err)
+	}
+	if opts.HTTPClient != nil { // not given to the SDK above: it wants to add the certificates of AWS_CA_BUNDLE
+		cfg.HTTPClient = opts.HTTPClient
 	}
 	if cfg.Region == "" {
 		return aws.Config{}, wrong("no AWS region is known: give argument region, or a profile or an environment (AWS_REGION) that has one")

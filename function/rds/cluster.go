@@ -82,6 +82,11 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 			}
 		}
 	}
+	if restored && !noted { // the note goes when all members are there
+		for _, m := range c.DBClusterMembers {
+			r.was.members = append(r.was.members, member{id: aws.ToString(m.DBInstanceIdentifier)})
+		}
+	}
 	if len(r.was.members) == 0 {
 		_, words := tagWords(r.snap.tags, sourceTags)
 		r.was.members = readFormer(words).members

@@ -204,7 +204,11 @@ func (e *exporting) order(ctx context.Context) error {
 
 // drop removes the temporary instance if this phase made it.
 func (e *exporting) drop(ctx context.Context) error {
-	i, err := e.instance(ctx, e.id)
+	var i *types.DBInstance
+	_, err := e.firmly(ctx, func() (found bool, err error) {
+		i, err = e.instance(ctx, e.id)
+		return i != nil, err
+	})
 	switch {
 	case err != nil:
 		return leave("%s, if it was made (it cannot be looked for: %v)", e.what(), err)

@@ -177,7 +177,11 @@ func (s *session) awaitOurs(ctx context.Context, what string, look func(context.
 
 // dropSnapshot removes the snapshot if this phase made it.
 func (s *session) dropSnapshot(ctx context.Context, ref snapshotRef) error {
-	snap, err := s.snapshot(ctx, ref)
+	var snap *snapshot
+	_, err := s.firmly(ctx, func() (found bool, err error) {
+		snap, err = s.snapshot(ctx, ref)
+		return snap != nil, err
+	})
 	switch {
 	case err != nil:
 		return leave("%s, if it was made (it cannot be looked for: %v)", ref, err)

@@ -134,3 +134,16 @@ func (s *session) cleanUp(ctx context.Context, limit time.Duration, do func(cont
 	defer stop()
 	return do(own)
 }
+
+// firmly looks several times before it believes that something is not there: what was just made is not seen at once.
+func (s *session) firmly(ctx context.Context, look func() (found bool, err error)) (bool, error) {
+	const looks = 3
+	for n := 1; ; n++ {
+		if found, err := look(); found || err != nil || n == looks {
+			return found, err
+		}
+		if err := pause(ctx, min(s.Waits.Interval, s.Waits.CleanUp/(2*looks))); err != nil {
+			return false, err
+		}
+	}
+}
