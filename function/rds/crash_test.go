@@ -2,6 +2,7 @@ package rds
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -131,7 +132,7 @@ func TestCrashOfExport(t *testing.T) {
 		hook: func(h *host) {
 			h.write = func(ctx context.Context, _ *function.Call, req dumpRequest) error {
 				if ctx.Err() == nil && (req.Endpoint.Host == "" || req.Endpoint.Port != 5432 || req.Endpoint.EngineVersion != "15.4") {
-					return function.Permanent(errNoDump)
+					return errors.New("bad request")
 				}
 				return context.Cause(ctx)
 			}

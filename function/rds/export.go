@@ -205,7 +205,7 @@ func (e *exporting) order(ctx context.Context) error {
 // drop removes the temporary instance if this phase made it.
 func (e *exporting) drop(ctx context.Context) error {
 	var i *types.DBInstance
-	_, err := e.firmly(ctx, func() (found bool, err error) {
+	err := e.firmly(ctx, func() (found bool, err error) {
 		i, err = e.instance(ctx, e.id)
 		return i != nil, err
 	})

@@ -38,7 +38,7 @@ type host struct {
 }
 
 func newHost(transport http.RoundTripper, waits Waits) *host {
-	d := newDeps(Deps{Pods: noPods{}, Waits: waits, NewClient: func(ctx context.Context, a Access) (Client, error) {
+	d := newDeps(Deps{Pods: noPods{}, DumpImage: "tools", Waits: waits, NewClient: func(ctx context.Context, a Access) (Client, error) {
 		return NewClient(ctx, a, &ClientOptions{Endpoint: "http://rds.invalid", HTTPClient: &http.Client{Transport: transport}, MaxBackoff: time.Millisecond})
 	}})
 	nothing := func(context.Context, *function.Call, dumpRequest) error { return nil }

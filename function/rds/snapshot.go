@@ -178,7 +178,7 @@ func (s *session) awaitOurs(ctx context.Context, what string, look func(context.
 // dropSnapshot removes the snapshot if this phase made it.
 func (s *session) dropSnapshot(ctx context.Context, ref snapshotRef) error {
 	var snap *snapshot
-	_, err := s.firmly(ctx, func() (found bool, err error) {
+	err := s.firmly(ctx, func() (found bool, err error) {
 		snap, err = s.snapshot(ctx, ref)
 		return snap != nil, err
 	})

@@ -39,8 +39,9 @@ type wait struct {
 
 // await looks until the object is where it should be, the limit is over or ctx ends. An object that is not found at first was perhaps only just made.
 func (s *session) await(ctx context.Context, w wait) error {
-	began, last, problem := time.Now(), "", error(nil)
+	began, last := time.Now(), ""
 	for {
+		var problem error
 		now, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -50,7 +51,6 @@ func (s *session) await(ctx context.Context, w wait) error {
 		case err != nil:
 			problem = err
 		default:
-			problem = nil
 			if done, err := w.judge(now, time.Since(began) > s.Waits.Appear); done || err != nil {
 				return err
 			}
@@ -136,14 +136,14 @@ func (s *session) cleanUp(ctx context.Context, limit time.Duration, do func(cont
 }
 
 // firmly looks several times before it believes that something is not there: what was just made is not seen at once.
-func (s *session) firmly(ctx context.Context, look func() (found bool, err error)) (bool, error) {
+func (s *session) firmly(ctx context.Context, look func() (found bool, err error)) error {
 	const looks = 3
 	for n := 1; ; n++ {
 		if found, err := look(); found || err != nil || n == looks {
-			return found, err
+			return err
 		}
 		if err := pause(ctx, min(s.Waits.Interval, s.Waits.CleanUp/(2*looks))); err != nil {
-			return false, err
+			return err
 		}
 	}
 }
