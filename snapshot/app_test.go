@@ -92,11 +92,11 @@ func (a *app) Hold(ctx context.Context) (snapshot.Held, error) {
 		}
 	}
 	if a.loseAfter > 0 {
-		letGo := a.letGo
+		letGo, after := a.letGo, time.After(a.loseAfter)
 		go func() {
 			select {
 			case <-going:
-			case <-time.After(a.loseAfter):
+			case <-after:
 				letGo()
 				close(lost)
 			}

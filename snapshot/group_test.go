@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,9 +24,11 @@ type stubHolder struct {
 
 	holds, releases atomic.Int32
 	released        time.Time
+	ctx             context.Context
 }
 
-func (h *stubHolder) Hold(context.Context) (snapshot.Held, error) {
+func (h *stubHolder) Hold(ctx context.Context) (snapshot.Held, error) {
+	h.ctx = ctx
 	h.holds.Add(1)
 	time.Sleep(h.holdFor)
 	if h.holdErr != nil || h.none {
@@ -40,6 +43,9 @@ func (h *stubHolder) Release(context.Context) error {
 	h.releases.Add(1)
 	time.Sleep(h.releaseFor)
 	h.released = time.Now()
+	if h.releaseErr == nil && h.ctx.Err() != nil {
+		return context.Cause(h.ctx)
+	}
 	return h.releaseErr
 }
 
@@ -48,8 +54,10 @@ func TestGroupHoldsOnlyUntilItIsCut(t *testing.T) {
 		begin := time.Now()
 		a := newApp(t, 2, &memsnap.Options{CutAfter: 3 * time.Second, ReadyAfter: time.Hour})
 		h := &stubHolder{holdFor: time.Second, releaseFor: 2 * time.Second}
-		result, err := snapshot.New(a.storage, nil).CreateGroup(t.Context(), a.group(), h)
-		require.NoError(t, err)
+		req := a.group()
+		req.MaxHold = 5 * time.Second
+		result, err := snapshot.New(a.storage, nil).CreateGroup(t.Context(), req, h)
+		require.NoError(t, err, "the longest time counts until all is cut, and what Hold was given lasts until Release has returned")
 		require.Equal(t, 6*time.Second, h.released.Sub(begin), "released long before the snapshots are ready")
 		require.Equal(t, 6*time.Second, result.Held, "the time of Hold and Release counts")
 		require.Equal(t, begin.Add(4*time.Second), result.FirstCut)
@@ -257,6 +265,12 @@ func TestGroupIsAdoptedOnlyWhenItWasFinished(t *testing.T) {
 		require.Equal(t, 2, a.holds)
 		require.NotEqual(t, first.Snapshots[1].Handle, third.Snapshots[1].Handle, "what is left of a group is not part of the next")
 		a.requireWhole(third, true)
+
+		require.NoError(t, a.storage.Delete(t.Context(), third.Snapshots[0].Ref, ""))
+		fourth, err := s.CreateGroup(t.Context(), a.group(), a)
+		require.NoError(t, err, "a group that is on its way out is not adopted")
+		require.False(t, fourth.Adopted)
+		a.requireWhole(fourth, true)
 		a.requireFree()
 	})
 }
@@ -317,11 +331,39 @@ func TestGroupOfAHolderThatSaysNothing(t *testing.T) {
 	})
 }
 
+// exitDriver ends the goroutine it is called from, as a failing test's driver does.
+type exitDriver struct {
+	snapshot.Driver
+	exit snapshot.Ref
+}
+
+func (d exitDriver) Create(ctx context.Context, req snapshot.Request) error {
+	if req.Ref == d.exit {
+		runtime.Goexit()
+	}
+	return d.Driver.Create(ctx, req)
+}
+
+func TestGroupOfADriverThatEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t, 2, nil)
+		_, err := snapshot.New(exitDriver{a.storage, a.group().Requests[1].Ref}, nil).CreateGroup(t.Context(), a.group(), a)
+		require.ErrorContains(t, err, "ended its goroutine")
+		a.requireNothing()
+		a.requireFree()
+	})
+}
+
 // lateDriver carries a request out after its caller has given up.
 type lateDriver struct{ *memsnap.Driver }
 
 func (d lateDriver) Create(ctx context.Context, req snapshot.Request) error {
 	time.AfterFunc(time.Second, func() { _ = d.Driver.Create(context.WithoutCancel(ctx), req) })
+	return errors.New("connection reset")
+}
+
+func (d lateDriver) Restore(ctx context.Context, req snapshot.RestoreRequest) error {
+	time.AfterFunc(time.Second, func() { _ = d.Driver.Restore(context.WithoutCancel(ctx), req) })
 	return errors.New("connection reset")
 }
 
@@ -337,5 +379,12 @@ func TestARequestThatIsCarriedOutLateIsRemoved(t *testing.T) {
 		time.Sleep(time.Minute)
 		a.requireNothing()
 		a.requireFree()
+
+		from := a.group().Requests[0]
+		require.NoError(t, a.storage.Create(t.Context(), from))
+		_, err = s.Restore(t.Context(), snapshot.RestoreRequest{Ref: snapshot.Ref{Namespace: "ns", Name: "copy"}, Snapshot: from.Name, Size: "1Gi", Token: "token"})
+		require.ErrorContains(t, err, "connection reset")
+		time.Sleep(time.Minute)
+		require.Len(t, a.storage.Volumes(), len(a.volumes))
 	})
 }

@@ -88,7 +88,7 @@ func (g *group) askAll(ctx context.Context, fail context.CancelCauseFunc) error 
 			_, err := g.s.await(ctx, want{ref: m.ref, token: m.token, what: "see it cut", pace: pace, done: Status.Cut})
 			return err
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, errOther) {
 			fail(err)
 		}
 		return err

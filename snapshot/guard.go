@@ -8,24 +8,25 @@ import (
 	"sync"
 )
 
-var errPanic = errors.New("panic")
+var (
+	errPanic = errors.New("panic")
+	errOther = errors.New("another one failed")
+	// errExit stands for the result of a goroutine that ended early, as runtime.Goexit makes it.
+	errExit = fmt.Errorf("%w: the call ended its goroutine", errPanic)
+)
 
 // guard calls foreign code. Its panic becomes an error, for an application may be held and snapshots may have to be removed.
 func guard(f func() error) (err error) {
-	finished := false
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
-		} else if !finished {
-			err = fmt.Errorf("%w: the call ended its goroutine", errPanic)
 		}
 	}()
-	err = f()
-	finished = true
-	return err
+	return f()
 }
 
-// together calls f for 0 to n-1 at the same time and returns what they returned, once all have. The first failure ends the context of the others if failFast.
+// together calls f for 0 to n-1 at the same time and returns what they returned, once all have. With failFast, the first failure ends the context of the others and is
+// all that is returned.
 func together(ctx context.Context, n int, failFast bool, f func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -34,10 +35,14 @@ func together(ctx context.Context, n int, failFast bool, f func(ctx context.Cont
 	var first error
 	var wg sync.WaitGroup
 	for i := range n {
+		errs[i] = errExit
 		wg.Go(func() {
-			if errs[i] = guard(func() error { return f(ctx, i) }); errs[i] != nil && failFast {
-				once.Do(func() { first = errs[i]; cancel(errOther) })
-			}
+			defer func() {
+				if errs[i] != nil && failFast {
+					once.Do(func() { first = errs[i]; cancel(errOther) })
+				}
+			}()
+			errs[i] = guard(func() error { return f(ctx, i) })
 		})
 	}
 	wg.Wait()
@@ -46,5 +51,3 @@ func together(ctx context.Context, n int, failFast bool, f func(ctx context.Cont
 	}
 	return errors.Join(errs...)
 }
-
-var errOther = errors.New("another one failed")
