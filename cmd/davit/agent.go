@@ -23,7 +23,6 @@ func (p *program) addAgent(root *cobra.Command) {
 		c.GroupID = mainGroup
 	}
 	agent.AddCommands(root, p.streams())
-	root.AddCommand(p.pgdumpCommand())
 	for _, c := range root.Commands() {
 		if c.GroupID == "" {
 			c.GroupID = agentGroup

@@ -86,10 +86,10 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	return ExitCode(err)
 }
 
-// AddCommands mounts location, output, stream and mover below root. Their errors are to be printed by the caller; ExitCode tells with which
+// AddCommands mounts location, output, stream, mover and pgdump below root. Their errors are to be printed by the caller; ExitCode tells with which
 // code to end.
 func AddCommands(root *cobra.Command, s Streams) {
-	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s), streamCommand(s), moverCommand(s)} {
+	for _, c := range []*cobra.Command{locationCommand(s), outputCommand(s), streamCommand(s), moverCommand(s), pgdumpCommand(s)} {
 		c.SetFlagErrorFunc(FlagError)
 		ignoredVerbosity(c)
 		root.AddCommand(c)

@@ -44,15 +44,15 @@ func moverCommand(s Streams) *cobra.Command {
 				if len(args) == 1 {
 					return moveFor(ctx, s)
 				}
-				return Answer(ctx, s, func(ctx context.Context, request []byte) ([]byte, error) { return move(ctx, s, request) })
+				return answer(ctx, s, func(ctx context.Context, request []byte) ([]byte, error) { return move(ctx, s, request) })
 			})
 		},
 	}
 }
 
-// Answer has do do what the file says that the binding of the pod has put there, and writes the reply's line that it returns, whatever its error, to standard output and to the
+// answer has do do what the file says that the binding of the pod has put there, and writes the reply's line that it returns, whatever its error, to standard output and to the
 // pod's results.
-func Answer(ctx context.Context, s Streams, do func(ctx context.Context, request []byte) (reply []byte, err error)) error {
+func answer(ctx context.Context, s Streams, do func(ctx context.Context, request []byte) (reply []byte, err error)) error {
 	name := s.Env(cluster.ProfileEnv)
 	if name == "" {
 		return usage("no request: %s names no file", cluster.ProfileEnv)
@@ -117,7 +117,7 @@ func move(ctx context.Context, s Streams, text []byte) ([]byte, error) {
 	var result mover.Result
 	if err == nil {
 		result, err = mover.Do(ctx, req, mover.Env{
-			Open:     func(ctx context.Context, profile []byte) (*location.Bucket, error) { return OpenProfile(ctx, s, profile) },
+			Open:     func(ctx context.Context, profile []byte) (*location.Bucket, error) { return openPlain(ctx, s, profile) },
 			Root:     s.Env(rootEnv),
 			Progress: func(p mover.Progress) { _, _ = s.Err.Write(p.Line()) },
 			Warn:     func(text string) { fmt.Fprintln(s.Err, oneLine(text)) },
@@ -126,8 +126,8 @@ func move(ctx context.Context, s Streams, text []byte) ([]byte, error) {
 	return mover.ReplyOf(result, err).Line(), err
 }
 
-// OpenProfile opens the location of a profile's JSON.
-func OpenProfile(ctx context.Context, s Streams, profile []byte) (*location.Bucket, error) {
+// openPlain opens the location of a profile's JSON.
+func openPlain(ctx context.Context, s Streams, profile []byte) (*location.Bucket, error) {
 	loc, err := location.ParseProfile(profile)
 	if err != nil {
 		return nil, err

@@ -29,9 +29,6 @@ func (e *signalError) code() int {
 	return exitFailed
 }
 
-// UntilSignal runs f in a context that SIGINT and SIGTERM end; f has 20 seconds to tidy up then.
-func UntilSignal(ctx context.Context, f func(context.Context) error) error { return untilSignal(ctx, true, f) }
-
 // untilSignal runs f in a context that SIGINT and SIGTERM end, and returns when f does. After a signal, f has graceTime,
 // or none if there is nothing to tidy up: it may hang in a write to a pipe that nobody reads; the second signal ends that time
 // too. A closed pipe makes a write fail instead of ending the process.

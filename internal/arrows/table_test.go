@@ -47,7 +47,7 @@ var table = map[string][]string{
 
 	"template/kubedata": {"template", "cluster"},
 
-	"internal/agent":     {"location", "location/codec", "cluster", "internal/mover"},
+	"internal/agent":     {"location", "location/codec", "cluster", "internal/mover", "internal/pgdump"},
 	"internal/mover":     {"location", "location/repository"},
 	"internal/pgdump":    {"location", "internal/mover"},
 	"internal/arrows":    {},
@@ -56,6 +56,7 @@ var table = map[string][]string{
 	"internal/readme":    {},
 
 	"internal/pgdump/pgserver": {},
+	"internal/pgdump/motords":  {},
 
 	"internal/testcluster": {},
 	"internal/testserver":  {},
