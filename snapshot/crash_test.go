@@ -67,7 +67,7 @@ func (f *faults) end() bool {
 var slowStorage = memsnap.Options{OneByOne: true, CutAfter: 131 * time.Millisecond, ReadyAfter: 400 * time.Millisecond, DeleteAfter: 300 * time.Millisecond}
 
 // quick keeps a hanging call from lasting for ever.
-var quick = &snapshot.Options{ErrorGrace: 5 * time.Second, CleanUpTimeout: 20 * time.Second, Timeout: time.Minute, ReleaseTimeout: 3 * time.Second}
+var quick = &snapshot.Options{ErrorGrace: 5 * time.Second, CleanUpTimeout: 8 * time.Second, Timeout: 15 * time.Second, ReleaseTimeout: 3 * time.Second}
 
 // everyMoment runs f with a fault at the first moment, the second and so on until f has no more of them.
 func everyMoment(t *testing.T, f func(t *testing.T, fault *faults) (reached bool)) {
@@ -110,7 +110,7 @@ func TestGroupSurvivesAFaultAtEveryMoment(t *testing.T) {
 				}
 				if fault.mode == "hang" {
 					var stop context.CancelFunc
-					ctx, stop = context.WithTimeout(ctx, time.Minute)
+					ctx, stop = context.WithTimeout(ctx, 15*time.Second)
 					defer stop()
 				}
 				s := snapshot.New(a.storage, quick)
@@ -210,7 +210,7 @@ func TestCallsSurviveAFaultAtEveryMoment(t *testing.T) {
 				fault.cancel = cancel
 				if fault.mode == "hang" {
 					var stop context.CancelFunc
-					ctx, stop = context.WithTimeout(ctx, time.Minute)
+					ctx, stop = context.WithTimeout(ctx, 15*time.Second)
 					defer stop()
 				}
 				armed = true

@@ -85,7 +85,7 @@ func randomGroup(t *testing.T, random *rand.Rand, outcomes map[string]int) {
 			a.letGo()
 		}
 	}
-	s := snapshot.New(a.storage, &snapshot.Options{ErrorGrace: 3 * time.Second, CleanUpTimeout: time.Minute, ReleaseTimeout: time.Second})
+	s := snapshot.New(a.storage, &snapshot.Options{ErrorGrace: 3 * time.Second, CleanUpTimeout: 20 * time.Second, ReleaseTimeout: time.Second})
 	req := a.group()
 	for attempt := 0; ; attempt++ {
 		require.Less(t, attempt, 40, "an attempt without trouble succeeds")
@@ -100,7 +100,7 @@ func randomGroup(t *testing.T, random *rand.Rand, outcomes map[string]int) {
 		if random.IntN(4) == 0 && !calm {
 			a.loseAfter = upTo(5*time.Second) + time.Millisecond
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if random.IntN(4) == 0 && !calm {
 			time.AfterFunc(upTo(10*time.Second), cancel)
 		}
