@@ -15,16 +15,15 @@ import (
 // deleteTries is how often an object is deleted that is replaced by another of its name all the time.
 const deleteTries = 5
 
-// Of a snapshot that has just been asked for: how long its content is given to appear before its policy is changed, and the pause between two looks.
+// Of a snapshot that the snapshot-controller has just noticed: how long its content is given to appear before its policy is changed, and the pause between two looks.
 const (
-	contentPatience = 2 * time.Second
-	contentPause    = 50 * time.Millisecond
+	contentPatience = 10 * time.Second
+	contentPause    = 20 * time.Millisecond
 )
 
-// Delete asks for the removal of a VolumeSnapshot. With a policy, its content gets that policy first. The content of a snapshot that was asked for a moment ago is
-// given two seconds to appear, so that the policy reaches it. The snapshot-controller decides by what it has seen: the snapshot may be gone before its content, and a
-// content that has become one to delete only just before may be left to DeleteContent. The verbs are get and delete on volumesnapshots, and with a policy get and
-// patch on volumesnapshotcontents.
+// Delete asks for the removal of a VolumeSnapshot. With a policy, its content gets that policy first; a content that the snapshot-controller is about to make is given
+// ten seconds to appear, so that the policy reaches it. The controller decides by what it has seen: the snapshot may be gone before its content, and a content whose policy
+// was Retain until just now may be left to DeleteContent. The verbs are get and delete on volumesnapshots, and with a policy get and patch on volumesnapshotcontents.
 func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
 	if err := checkRef("snapshot", ref); err != nil {
 		return err
@@ -48,7 +47,11 @@ func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.P
 		if vs.DeletionTimestamp != nil {
 			return nil
 		}
-		err = d.snapshots.SnapshotV1().VolumeSnapshots(ref.Namespace).Delete(ctx, ref.Name, preconditions(vs))
+		only := preconditions(vs)
+		if only.Preconditions != nil && policy != "" && unnoticedYet(vs) {
+			only.Preconditions.ResourceVersion = &vs.ResourceVersion // it goes at once, or else is looked at again
+		}
+		err = d.snapshots.SnapshotV1().VolumeSnapshots(ref.Namespace).Delete(ctx, ref.Name, only)
 		if gone(err) {
 			return nil
 		}
@@ -71,12 +74,15 @@ func (d *Driver) setPolicy(ctx context.Context, vs *v1.VolumeSnapshot, policy sn
 	return nil
 }
 
+// unnoticedYet tells whether the snapshot-controller has not begun with a snapshot: its first step, before a content, is a finalizer.
+func unnoticedYet(vs *v1.VolumeSnapshot) bool { return vs.Status == nil && len(vs.Finalizers) == 0 }
+
 // awaitContent returns the content of a snapshot; nil when there is none.
 func (d *Driver) awaitContent(ctx context.Context, vs *v1.VolumeSnapshot) (*v1.VolumeSnapshotContent, error) {
 	for began := time.Now(); ; {
 		content, _, err := d.contentOf(ctx, vs)
-		made := vs.Status != nil || vs.Spec.Source.PersistentVolumeClaimName == nil || vs.DeletionTimestamp != nil
-		if err != nil || content != nil || made || time.Since(vs.CreationTimestamp.Time) > unnoticed || time.Since(began) > contentPatience {
+		settled := vs.Status != nil || vs.Spec.Source.PersistentVolumeClaimName == nil || vs.DeletionTimestamp != nil || unnoticedYet(vs)
+		if err != nil || content != nil || settled || time.Since(vs.CreationTimestamp.Time) > unnoticed || time.Since(began) > contentPatience {
 			return content, err
 		}
 		select {

@@ -190,7 +190,7 @@ func absentContent(vs *v1.VolumeSnapshot, name string) string {
 		return ""
 	case bound || vs.Spec.Source.VolumeSnapshotContentName != nil:
 		return fmt.Sprintf("its content %s is missing", name)
-	case vs.Status == nil && len(vs.Finalizers) == 0 && old(vs):
+	case unnoticedYet(vs) && old(vs):
 		return "no snapshot-controller has noticed it: is one running?"
 	}
 	return ""
