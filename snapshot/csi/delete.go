@@ -156,14 +156,3 @@ func (d *Driver) release(ctx context.Context, content *v1.VolumeSnapshotContent)
 	return err
 }
 
-// HasContent looks for a VolumeSnapshotContent. The verb is get.
-func (d *Driver) HasContent(ctx context.Context, name string) (bool, error) {
-	if name == "" {
-		return false, invalid("a content needs a name")
-	}
-	_, err := d.getContent(ctx, name)
-	if errors.Is(err, snapshot.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}

@@ -164,3 +164,44 @@ func TestDeleteContentWhereSnapshotsMayNotBeRead(t *testing.T) {
 	_, err := w.HasContent(t.Context(), "snapcontent-1")
 	require.ErrorIs(t, err, snapshot.ErrDenied)
 }
+
+// A content that is being deleted and forgotten is changed once in a while, whoever looks; one that is still being created is left alone.
+func TestAForgottenContentIsBroughtToMind(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(c *v1.VolumeSnapshotContent)
+		wakes  int
+	}{
+		{"forgotten", func(*v1.VolumeSnapshotContent) {}, 1},
+		{"reminded of long ago", func(c *v1.VolumeSnapshotContent) { c.Annotations[reminded] = "2026-01-02T03:04:05Z" }, 1},
+		{"reminded of just now", func(c *v1.VolumeSnapshotContent) { c.Annotations[reminded] = time.Now().UTC().Format(time.RFC3339) }, 0},
+		{"just begun", func(c *v1.VolumeSnapshotContent) { c.DeletionTimestamp = ptr(metav1.Now()) }, 0},
+		{"still being created", func(c *v1.VolumeSnapshotContent) { c.Annotations[beingCreated] = "yes" }, 0},
+		{"of a snapshot that stays", func(c *v1.VolumeSnapshotContent) { delete(c.Annotations, beingDeleted) }, 0},
+		{"not being deleted", func(c *v1.VolumeSnapshotContent) { c.DeletionTimestamp = nil }, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			vs, content := taken()
+			content.DeletionTimestamp, content.Finalizers, content.Annotations = ptr(metav1.NewTime(time.Now().Add(-time.Minute))), []string{"x/y"}, map[string]string{beingDeleted: "yes"}
+			tc.change(content)
+			w := newWorld(t, nil, vs, content)
+			wakes := 0
+			w.snapshots.PrependReactor("patch", "volumesnapshotcontents", func(k8stesting.Action) (bool, runtime.Object, error) {
+				wakes++
+				return false, nil, nil
+			})
+			for range 3 {
+				has, err := w.HasContent(t.Context(), content.Name)
+				require.NoError(t, err)
+				require.True(t, has)
+				_, err = w.Get(t.Context(), theSnapshot)
+				require.NoError(t, err)
+			}
+			require.Equal(t, tc.wakes, wakes)
+			deny(&w.snapshots.Fake, "patch", "volumesnapshotcontents")
+			has, err := w.HasContent(t.Context(), content.Name)
+			require.NoError(t, err)
+			require.True(t, has)
+		})
+	}
+}

@@ -38,7 +38,8 @@ const listLooks = 8
 // Get returns what the snapshot and its content tell together. Content is named as soon as its name is certain, which may be a moment before it exists; Handle
 // and everything else of a content count only when it points back at the snapshot, and only then the snapshot is Ready. The problem is what either reports; while it
 // is being deleted, what the last warning says that holds it. That nobody has noticed the snapshot or its content for 30 seconds is a problem, too.
-// The verbs are get on volumesnapshots and volumesnapshotcontents, and list on events, without which problems of deletion are not found.
+// A content that is forgotten while it is being deleted is brought to mind, as HasContent says. The verbs are get on volumesnapshots and volumesnapshotcontents, and list on
+// events, without which problems of deletion are not found.
 func (d *Driver) Get(ctx context.Context, ref snapshot.Ref) (snapshot.Status, error) {
 	if err := checkRef("snapshot", ref); err != nil {
 		return snapshot.Status{}, err
@@ -104,6 +105,9 @@ func (d *Driver) status(ctx context.Context, vs *v1.VolumeSnapshot) (snapshot.St
 	}
 	if status.Deleting {
 		problems = append(problems, d.holds(ctx, vs, content)...)
+	}
+	if content != nil {
+		d.remind(ctx, content)
 	}
 	status.Problem = join(problems)
 	return status, nil

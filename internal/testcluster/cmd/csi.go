@@ -52,6 +52,9 @@ func (c *machine) csiFlags(name string) []string {
 	if name == otherProvisioner {
 		driver = testcluster.OtherDriverName
 	}
+	if name == testcluster.CSIProvisioner || name == otherProvisioner {
+		flags = append(flags, "--snapshot-orphan-sweep-interval=500ms") // a claim that is given up lets go of its snapshot
+	}
 	if name != testcluster.SnapshotController {
 		flags = append(flags, "--csi-address="+c.path("csi", driver+".sock"), "--extra-create-metadata", "--timeout=1m")
 	}

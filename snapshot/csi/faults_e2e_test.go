@@ -1,0 +1,162 @@
+//go:build e2e
+
+package csi_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/davit-project/davit/internal/testcluster"
+	"github.com/davit-project/davit/snapshot"
+	"github.com/davit-project/davit/snapshot/csi"
+)
+
+// The cut and the readiness are told apart, each when it happens. The storage fails twice before it cuts; the controllers leave its error in place until the snapshot is ready,
+// for longer than an error may last, and it does no harm.
+func TestSlowStorageThatFailsAtFirst(t *testing.T) {
+	t.Parallel()
+	const grace = 5 * time.Second
+	b := newBench(t, &snapshot.Options{ErrorGrace: grace})
+	b.claim(t, "data", testcluster.StorageClass)
+	class := b.SnapshotClassWith(t, "Delete", map[string]string{"failCreate": "2", "cutDelay": "1s", "readyDelay": "8s"})
+	var failed, cut time.Time
+	observed := b.Observed(func(st snapshot.Status) {
+		switch {
+		case st.Problem != "" && failed.IsZero():
+			failed = time.Now()
+		case !st.CutAt.IsZero() && !st.Ready && cut.IsZero():
+			cut = time.Now()
+			require.Empty(t, st.Problem, "what came before the cut is over")
+			vs, err := b.snapshots.SnapshotV1().VolumeSnapshotContents().Get(t.Context(), st.Content, metav1.GetOptions{})
+			require.NoError(t, err)
+			require.NotNil(t, vs.Status.Error, "the controllers say otherwise")
+		}
+	})
+	st, err := observed.Create(t.Context(), snapshot.Request{Ref: b.ref("s"), Volume: "data", Class: class, Token: "t"})
+	require.NoError(t, err)
+	require.False(t, failed.IsZero())
+	require.False(t, cut.IsZero())
+	require.Greater(t, time.Since(st.CutAt), grace, "ready long after the cut")
+	require.Empty(t, st.Problem)
+}
+
+func TestStorageThatNeverSucceeds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &snapshot.Options{ErrorGrace: 2 * time.Second, CleanUpTimeout: patience})
+	b.claim(t, "data", testcluster.StorageClass)
+	for parameter, value := range map[string]string{"failCreate": "always", "failFinal": "true"} {
+		t.Run(parameter, func(t *testing.T) {
+			class := b.SnapshotClassWith(t, "Retain", map[string]string{parameter: value})
+			_, err := b.Create(t.Context(), snapshot.Request{Ref: b.ref("s"), Volume: "data", Class: class, Token: "t"})
+			require.ErrorIs(t, err, snapshot.ErrFailed)
+			require.ErrorContains(t, err, "as asked for", "the driver's words")
+			b.nothing(t, "s", "")
+		})
+	}
+	storage := b.StorageClassWith(t, map[string]string{"failFinal": "true"})
+	st := b.take(t, "good", "")
+	_, err := b.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("new"), Snapshot: "good", Size: "16Mi", StorageClass: storage, Token: "r"})
+	require.ErrorIs(t, err, snapshot.ErrFailed)
+	require.ErrorContains(t, err, "as asked for", "the provisioner's words")
+	_, err = b.driver.Volume(t.Context(), b.ref("new"))
+	require.ErrorIs(t, err, snapshot.ErrNotFound)
+
+	// A claim that is never made holds its snapshot, and the error of the deletion says so.
+	require.NoError(t, b.driver.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("new"), Snapshot: "good", Size: "16Mi", StorageClass: storage, Token: "r"}))
+	err = b.Delete(t.Context(), st.Ref, "")
+	require.ErrorIs(t, err, snapshot.ErrFailed)
+	require.ErrorContains(t, err, "being used to restore a PVC")
+	require.NoError(t, b.driver.DeleteVolume(t.Context(), b.ref("new"), "r"))
+	require.NoError(t, b.Delete(t.Context(), st.Ref, ""), "it goes in the end")
+	b.nothing(t, "good", st.Content)
+}
+
+// A cancelled request whose driver is still at work leaves nothing, neither in the cluster nor in the storage.
+func TestACancelledSnapshotLeavesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.claim(t, "data", testcluster.StorageClass)
+	class := b.SnapshotClassWith(t, "Retain", map[string]string{"cutDelay": "2s"})
+	for _, after := range []time.Duration{0, 20 * time.Millisecond, 300 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			why := errors.New("not needed any more")
+			time.AfterFunc(after, func() { cancel(why) })
+			_, err := b.Create(ctx, snapshot.Request{Ref: b.ref("s"), Volume: "data", Class: class, Token: "t"})
+			require.ErrorIs(t, err, why)
+			b.nothing(t, "s", "")
+		})
+	}
+}
+
+// rights are what docs/snapshots.md says that a driver needs: in the namespaces it works in, and cluster-wide.
+func rights() (namespaced, wide []rbacv1.PolicyRule) {
+	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+	}
+	const group = "snapshot.storage.k8s.io"
+	return []rbacv1.PolicyRule{
+			rule("", "persistentvolumeclaims", "get", "create", "delete"), rule("", "events", "list"),
+			rule(group, "volumesnapshots", "get", "list", "create", "patch", "delete"),
+		}, []rbacv1.PolicyRule{
+			rule("", "persistentvolumes", "get"), rule("storage.k8s.io", "storageclasses", "get", "list"),
+			rule(group, "volumesnapshotclasses", "get", "list"), rule(group, "volumesnapshotcontents", "get", "create", "patch", "delete"),
+		}
+}
+
+// With the documented rights everything works; without them the error names what is missing, and nothing is left.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.claim(t, "data", testcluster.StorageClass)
+	namespaced, wide := rights()
+	config := b.As(t, b.namespace, namespaced)
+	d, err := csi.NewForConfig(config, nil)
+	require.NoError(t, err)
+	weak := snapshot.New(d, &snapshot.Options{Interval: 50 * time.Millisecond, Timeout: patience})
+	req := snapshot.Request{Ref: b.ref("s"), Volume: "data", Token: "t"}
+	_, err = weak.Create(t.Context(), req)
+	require.ErrorIs(t, err, snapshot.ErrDenied)
+	require.ErrorContains(t, err, "get persistentvolumes")
+	b.nothing(t, "s", "")
+
+	user, err := b.CoreV1().ServiceAccounts(b.namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}, Rules: wide}
+	_, err = b.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{})
+	require.NoError(t, err)
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: b.namespace}}
+	for _, account := range user.Items {
+		binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: account.Name, Namespace: b.namespace})
+	}
+	_, err = b.RbacV1().ClusterRoleBindings().Create(t.Context(), binding, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, b.RbacV1().ClusterRoleBindings().Delete(context.Background(), b.namespace, metav1.DeleteOptions{}))
+		require.NoError(t, b.RbacV1().ClusterRoles().Delete(context.Background(), b.namespace, metav1.DeleteOptions{}))
+	})
+	require.Eventually(t, func() bool { return d.Check(t.Context(), req) == nil }, patience, 20*time.Millisecond, "the server hears of the rights")
+
+	st, err := weak.Create(t.Context(), req)
+	require.NoError(t, err)
+	require.NoError(t, d.Confirm(t.Context(), st.Ref))
+	_, err = weak.List(t.Context(), b.namespace, nil)
+	require.NoError(t, err)
+	_, err = weak.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("new"), Snapshot: "s", Size: "16Mi", Token: "r"})
+	require.NoError(t, err)
+	require.NoError(t, d.DeleteVolume(t.Context(), b.ref("new"), "r"))
+	_, err = weak.Clone(t.Context(), st.Ref, snapshot.ImportRequest{Ref: b.ref("copy"), Token: "c"})
+	require.NoError(t, err)
+	copied, err := weak.Get(t.Context(), b.ref("copy"))
+	require.NoError(t, err)
+	require.NoError(t, weak.Delete(t.Context(), copied.Ref, ""))
+	require.NoError(t, weak.DeleteContent(t.Context(), copied.Content))
+	require.NoError(t, weak.Delete(t.Context(), st.Ref, snapshot.Delete))
+	b.nothing(t, "s", st.Content)
+}
