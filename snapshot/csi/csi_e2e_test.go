@@ -10,12 +10,14 @@ import (
 	"github.com/kubernetes-csi/external-snapshotter/client/v6/clientset/versioned"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/davit-project/davit/internal/testcluster"
 	"github.com/davit-project/davit/snapshot"
 	"github.com/davit-project/davit/snapshot/csi"
+	"github.com/davit-project/davit/snapshot/snapshottest"
 )
 
 // bench is a namespace of the test cluster with a driver, and a Snapshotter that is quick to look and soon gives up.
@@ -72,12 +74,13 @@ func (b *bench) take(t *testing.T, name, class string) snapshot.Status {
 	return st
 }
 
-// run runs a script as user 1000 with the claim at /data and tells whether it succeeded.
-func (b *bench) run(t *testing.T, claim, script string) bool {
+// run runs a script as user 1000 with the claim at /data, and returns what it wrote to its termination log and whether it succeeded. The pod is gone when it returns.
+func (b *bench) run(t *testing.T, claim, script string) (string, bool) {
 	t.Helper()
 	grace := int64(0)
-	pod, err := b.CoreV1().Pods(b.namespace).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: claim + "-"},
+	pods := b.CoreV1().Pods(b.namespace)
+	pod, err := pods.Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "p-"},
 		Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: &grace,
 			Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
@@ -90,11 +93,37 @@ func (b *bench) run(t *testing.T, claim, script string) bool {
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
+	name := pod.Name
 	require.Eventually(t, func() bool {
-		pod, err = b.CoreV1().Pods(b.namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
+		pod, err = pods.Get(t.Context(), name, metav1.GetOptions{})
 		return err == nil && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
 	}, patience, 50*time.Millisecond, "a pod with claim %s", claim)
-	return pod.Status.Phase == corev1.PodSucceeded
+	require.NoError(t, pods.Delete(t.Context(), name, metav1.DeleteOptions{}))
+	require.Eventually(t, func() bool {
+		_, err := pods.Get(t.Context(), name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	}, patience, 50*time.Millisecond, "the pod with claim %s is gone", claim)
+	message := ""
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Terminated != nil {
+			message = c.State.Terminated.Message
+		}
+	}
+	return message, pod.Status.Phase == corev1.PodSucceeded
+}
+
+// write and read are the content of a claim.
+func (b *bench) write(t *testing.T, claim, content string) {
+	t.Helper()
+	_, ok := b.run(t, claim, "printf %s '"+content+"' >/data/note")
+	require.True(t, ok)
+}
+
+func (b *bench) read(t *testing.T, claim string) string {
+	t.Helper()
+	content, ok := b.run(t, claim, "cat /data/note >/dev/termination-log")
+	require.True(t, ok)
+	return content
 }
 
 // impatient gives up after a second of errors.
@@ -130,12 +159,29 @@ func (b *bench) nothing(t *testing.T, name, content string) {
 	}
 }
 
+func TestTheDriverPassesTheSuite(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.claim(t, "data", testcluster.StorageClass)
+	checks := snapshottest.Checks(snapshottest.Harness{
+		Driver: b.driver, Volume: b.ref("data"), OtherNamespace: b.Namespace(t, nil), Interval: 50 * time.Millisecond,
+		Write: func(_ context.Context, content string) error { b.write(t, "data", content); return nil },
+		Read:  func(_ context.Context, volume snapshot.Ref) (string, error) { return b.read(t, volume.Name), nil },
+	})
+	for _, check := range checks {
+		t.Run(check.Name, func(t *testing.T) {
+			t.Parallel()
+			require.NoError(t, check.Run(t.Context()))
+		})
+	}
+}
+
 // A snapshot of the default class has what was there at its cut, and so has what is restored from it, at once or when a pod first uses it.
 func TestRestoredIsWhatWasCut(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.claim(t, "data", testcluster.StorageClass)
-	require.True(t, b.run(t, "data", "echo before >/data/note"))
+	b.write(t, "data", "before")
 	st := b.take(t, "s", "")
 	require.Equal(t, testcluster.SnapshotClass, st.Class)
 	require.Equal(t, testcluster.DriverName, st.Driver)
@@ -145,7 +191,7 @@ func TestRestoredIsWhatWasCut(t *testing.T) {
 	require.Equal(t, st, b.take(t, "s", ""), "the same token finds it")
 	_, err := b.Create(t.Context(), snapshot.Request{Ref: b.ref("s"), Volume: "data", Token: "other"})
 	require.ErrorIs(t, err, snapshot.ErrExists)
-	require.True(t, b.run(t, "data", "echo after >/data/note"))
+	b.write(t, "data", "after")
 
 	for _, late := range []bool{false, true} {
 		req := snapshot.RestoreRequest{Ref: b.ref("new"), Snapshot: "s", Size: "16Mi", Token: "r"}
@@ -156,7 +202,7 @@ func TestRestoredIsWhatWasCut(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, late, vol.Waiting)
 		require.Equal(t, !late, vol.Bound)
-		require.True(t, b.run(t, req.Name, `[ "$(cat /data/note)" = before ]`))
+		require.Equal(t, "before", b.read(t, req.Name))
 		vol, err = b.driver.Volume(t.Context(), req.Ref)
 		require.NoError(t, err)
 		require.Equal(t, snapshot.VolumeStatus{Ref: req.Ref, Bound: true, Size: "16Mi", Token: "r"}, vol)

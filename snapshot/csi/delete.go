@@ -155,4 +155,3 @@ func (d *Driver) release(ctx context.Context, content *v1.VolumeSnapshotContent)
 	}
 	return err
 }
-
