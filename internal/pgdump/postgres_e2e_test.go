@@ -252,7 +252,7 @@ func TestTLS(t *testing.T) {
 	}{
 		"verified":                 {server: at(s)},
 		"encrypted":                {server: change(s, func(s *pgdump.Server) { s.CA = nil })},
-		"wrong authority":          {server: change(s, func(s *pgdump.Server) { s.CA = other }), fault: "SSL error"},
+		"wrong authority":          {server: change(s, func(s *pgdump.Server) { s.CA = other }), fault: "certificate verify failed"},
 		"system's authorities":     {server: change(s, func(s *pgdump.Server) { s.CA, s.TLS = nil, pgdump.TLSVerify }), fault: "certificate"},
 		"wrong name":               {server: change(s, func(s *pgdump.Server) { s.Host = "127.0.0.2" }), fault: "127.0.0.2"},
 		"plain by default":         {server: change(plain, func(s *pgdump.Server) { s.CA = nil }), fault: "server does not support SSL"},

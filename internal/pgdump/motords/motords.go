@@ -25,6 +25,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -46,8 +47,8 @@ type RDS struct {
 	actions []string
 }
 
-// Start starts an RDS without instances. Endpoint tells where the database of an instance is. Close ends it.
-func Start(ctx context.Context, endpoint func(instance string) (host string, port int)) (*RDS, error) {
+// Start starts an RDS without instances; in the region there is the subnet group default. Endpoint tells where the database of an instance is. Close ends it.
+func Start(ctx context.Context, region string, endpoint func(instance string) (host string, port int)) (*RDS, error) {
 	r := &RDS{endpoint: endpoint, ended: make(chan struct{})}
 	port, err := freePort(ctx)
 	if err != nil {
@@ -64,11 +65,15 @@ func Start(ctx context.Context, endpoint func(instance string) (host string, por
 		defer close(r.ended)
 		_ = r.cmd.Wait() // it is killed
 	}()
-	if err := r.ready(ctx, address.String()); err != nil {
+	err = r.ready(ctx, address.String())
+	if err == nil {
+		err = subnets(ctx, address.String(), region)
+	}
+	if err != nil {
 		r.Close()
 		return nil, fmt.Errorf("start moto: %w: %s", err, said.Bytes())
 	}
-	forward := httputil.NewSingleHostReverseProxy(address) //nolint:staticcheck // its headers do not matter here
+	forward := httputil.NewSingleHostReverseProxy(address)
 	forward.ModifyResponse = r.rewrite
 	r.proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.note(req)
@@ -106,6 +111,42 @@ func (r *RDS) ready(ctx context.Context, address string) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+var subnet = regexp.MustCompile(`<subnetId>([^<]*)</subnetId>`)
+
+// subnets makes the subnet group that every account of AWS has.
+func subnets(ctx context.Context, address, region string) error {
+	found, err := ask(ctx, address, region, "ec2", url.Values{"Action": {"DescribeSubnets"}, "Version": {"2016-11-15"}})
+	if err != nil {
+		return err
+	}
+	group := url.Values{"Action": {"CreateDBSubnetGroup"}, "Version": {"2014-10-31"}, "DBSubnetGroupName": {"default"}, "DBSubnetGroupDescription": {"default"}}
+	for i, id := range subnet.FindAllSubmatch(found, -1) {
+		group.Set(fmt.Sprintf("SubnetIds.SubnetIdentifier.%d", i+1), string(id[1]))
+	}
+	_, err = ask(ctx, address, region, "rds", group)
+	return err
+}
+
+// ask sends a request, which moto does not want signed, but for the region and the service.
+func ask(ctx context.Context, address, region, service string, form url.Values) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=id/20260101/"+region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=none")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(res.Body)
+	err = errors.Join(err, res.Body.Close())
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", form.Get("Action"), res.Status, body)
+	}
+	return body, err
 }
 
 // note keeps the name of what is asked.
