@@ -252,7 +252,9 @@ func (s *Snapshotter) await(ctx context.Context, w want) (Status, error) {
 		}
 		if !reflect.DeepEqual(now, st) {
 			st = now
-			s.observe(now)
+			if err := guard(func() error { s.observe(now); return nil }); err != nil {
+				return seen{}, fmt.Errorf("tell the observer: %w", err)
+			}
 		}
 		if now.Deleting {
 			return seen{}, errGoing

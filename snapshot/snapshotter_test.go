@@ -61,6 +61,14 @@ func TestCreateReturnsOnceItIsReady(t *testing.T) {
 	})
 }
 
+func TestAnObserverThatPanics(t *testing.T) {
+	inBubble(t, memsnap.Options{}, func(t *testing.T, storage *memsnap.Driver) {
+		_, err := snapshot.New(storage, nil).Observed(func(snapshot.Status) { panic("no terminal") }).Create(t.Context(), monday)
+		require.ErrorContains(t, err, "tell the observer: panic: no terminal")
+		requireEmpty(t, storage)
+	})
+}
+
 func TestCreateWaitsOutItsOwnRemoval(t *testing.T) {
 	inBubble(t, memsnap.Options{DeleteAfter: time.Minute}, func(t *testing.T, storage *memsnap.Driver) {
 		s := snapshot.New(storage, nil)
