@@ -23,11 +23,11 @@ type kubeFlags struct {
 	podSecurity             string
 	runAsImage              bool
 	serviceAccounts         []string
-	moverImage              string
+	moverImage, dumpImage   string
 }
 
 // kubeOnly are the flags that make no sense on this machine.
-var kubeOnly = []string{"kubeconfig", "context", "as", "qps", "burst", "pod-security", "run-as-image", "service-account", "mover-image"}
+var kubeOnly = []string{"kubeconfig", "context", "as", "qps", "burst", "pod-security", "run-as-image", "service-account", "mover-image", "dump-image"}
 
 func (f *kubeFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` (default $KUBECONFIG or ~/.kube/config, else the cluster of the pod this runs in)")
@@ -40,6 +40,7 @@ func (f *kubeFlags) bind(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.runAsImage, "run-as-image", false, "let the containers of pods run as their image says, as root too, without the settings of the restricted standard")
 	flags.StringSliceVar(&f.serviceAccounts, "service-account", nil, "`NAME` of a service account that a podOverride may name; repeat it for several (default none)")
 	flags.StringVar(&f.moverImage, "mover-image", "", "`IMAGE` that has davit, for the pods that mount volumes to move data (default the image that a phase names)")
+	flags.StringVar(&f.dumpImage, "dump-image", "", "`IMAGE` that has davit and PostgreSQL's client programs, for the pods that dump and restore databases of RDS (default the image that a phase names)")
 }
 
 // policy is what pods may have.

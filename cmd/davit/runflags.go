@@ -24,6 +24,7 @@ type runFlags struct {
 	verbose, catalog                                   bool
 	allowDefaultKey                                    bool
 	parallel                                           int
+	dumpCA                                             string
 	kube                                               kubeFlags
 }
 
@@ -53,6 +54,7 @@ func (f *runFlags) bindTo(cmd *cobra.Command) {
 	flags.StringVar(&f.onUnknown, "on-unknown", "fail", "what becomes of a phase that is not safe to repeat and whose outcome a crash hid: `fail` or rerun")
 	flags.BoolVar(&f.allowDefaultKey, "allow-default-key", false, "open repositories of Kanister that have its public password; a new one never has it")
 	flags.IntVar(&f.parallel, "parallel", 0, "`NUMBER` of pods whose volumes are backed up or restored at once (default 4)")
+	flags.StringVar(&f.dumpCA, "dump-ca", "", "`FILE` of the authorities, in PEM, that sign the certificates of RDS's databases, which AWS publishes: dumps verify the server then (default they only encrypt)")
 	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
 	for _, name := range kubeOnly {
 		cmd.MarkFlagsMutuallyExclusive("local", name)

@@ -10,6 +10,7 @@ import (
 	"github.com/davit-project/davit/function/builtin"
 	"github.com/davit-project/davit/function/data"
 	"github.com/davit-project/davit/function/kube"
+	"github.com/davit-project/davit/function/rds"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/all"
 	"github.com/davit-project/davit/template"
@@ -44,10 +45,15 @@ var (
 
 // engineOn makes an engine whose functions work on a cluster.
 func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logger) (*engine.Engine, error) {
+	databases, err := s.rdsDeps()
+	if err != nil {
+		return nil, err
+	}
 	reg, err := function.NewRegistry(builtin.All(builtin.Deps{
 		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.namespace},
 		Open: openBucket,
 		Data: s.dataDeps(c),
+		RDS:  databases,
 	})...)
 	if err != nil {
 		return nil, err
@@ -69,6 +75,20 @@ func (s *session) dataDeps(c binding) data.Deps {
 		d.MoverImage = onThisMachine
 	}
 	return d
+}
+
+// rdsDeps is what works on databases of Amazon RDS. On this machine davit itself is in every pod, too.
+func (s *session) rdsDeps() (rds.Deps, error) {
+	d := rds.Deps{DumpImage: s.flags.kube.dumpImage}
+	if s.local {
+		d.DumpImage = onThisMachine
+	}
+	if s.flags.dumpCA == "" {
+		return d, nil
+	}
+	var err error
+	d.DumpCA, err = s.readFile("the authorities of databases (--dump-ca)", s.flags.dumpCA)
+	return d, err
 }
 
 // openBucket opens the bucket of a profile's JSON.

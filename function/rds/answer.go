@@ -102,6 +102,24 @@ func (l *left) Error() string {
 // leave is an error for one thing that is left.
 func leave(format string, args ...any) error { return &left{[]string{fmt.Sprintf(format, args...)}} }
 
+// leftOf makes one error of what several clean-ups leave.
+func leftOf(errs ...error) error {
+	var all left
+	for _, err := range errs {
+		var l *left
+		switch {
+		case errors.As(err, &l):
+			all.things = append(all.things, l.things...)
+		case err != nil:
+			all.things = append(all.things, err.Error())
+		}
+	}
+	if len(all.things) == 0 {
+		return nil
+	}
+	return &all
+}
+
 // stopped is the error of a call whose phase was stopped or failed: the cause alone where nothing is left behind.
 func stopped(ctx context.Context, err, cleanUp error) error {
 	cause := context.Cause(ctx)

@@ -3,11 +3,15 @@ package rds
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob/fileblob"
 
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/location"
 )
 
 // withInstance is a world with an instance and a snapshot of it.
@@ -129,12 +133,19 @@ func exportArgs() map[string]any {
 func TestCrashOfExport(t *testing.T) {
 	crash{
 		function: "ExportRDSSnapshotToLocation", args: exportArgs(), world: withInstance,
-		hook: func(h *host) {
+		hook: func(h *host, dir string) {
+			h.Open = func(context.Context, []byte) (*location.Bucket, error) {
+				b, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+				return location.New(b, nil), err
+			}
 			h.write = func(ctx context.Context, _ *function.Call, req dumpRequest) error {
 				if ctx.Err() == nil && (req.Endpoint.Host == "" || req.Endpoint.Port != 5432 || req.Endpoint.EngineVersion != "15.4") {
 					return errors.New("bad request")
 				}
-				return context.Cause(ctx)
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				return errors.Join(os.MkdirAll(filepath.Join(dir, filepath.Dir(req.Path)), 0o700), os.WriteFile(filepath.Join(dir, req.Path), []byte("dump"), 0o600))
 			}
 		},
 		check: func(t *testing.T, w *world, out function.Outputs) {

@@ -3,9 +3,11 @@ package rds
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
@@ -40,7 +42,16 @@ func (d *deps) export(ctx context.Context, call *function.Call, in exportRDSSnap
 	e := &exporting{session: s, in: in, id: s.derived(in.InstanceID), touched: call.Resumed || call.Attempt > 1}
 	// the name of the dump is that of the phase: an attempt after a crash writes the same object
 	backupID := call.Name("dump")
-	err = e.steps(ctx, path.Join(in.BackupArtifactPrefix, backupID))
+	req := dumpRequest{Namespace: in.Namespace, Image: cmp.Or(in.Image, d.DumpImage), Path: path.Join(in.BackupArtifactPrefix, backupID),
+		Endpoint:    server{Username: in.Username, Password: in.Password},
+		Annotations: in.PodAnnotations, Labels: in.PodLabels}
+	if len(in.Databases) > 0 {
+		req.Databases = in.Databases
+	}
+	if ctx.Err() != nil {
+		return none, e.abandon(ctx, req)
+	}
+	err = e.steps(ctx, req)
 	if !e.touched {
 		return none, err
 	}
@@ -87,19 +98,37 @@ func (d *deps) checkDump(call *function.Call, username string, password function
 	return err
 }
 
-func (e *exporting) steps(ctx context.Context, object string) error {
-	req := dumpRequest{Namespace: e.in.Namespace, Image: cmp.Or(e.in.Image, e.DumpImage), Path: object, Databases: e.in.Databases,
-		Endpoint:    server{Username: e.in.Username, Password: e.in.Password},
-		Annotations: e.in.PodAnnotations, Labels: e.in.PodLabels}
-	if ctx.Err() != nil {
-		if e.touched { // a dump that was begun is given up
-			return e.write(ctx, e.call, req)
-		}
+// abandon removes what an attempt before this one may have made: the pod, the object and the temporary instance.
+func (e *exporting) abandon(ctx context.Context, req dumpRequest) error {
+	if !e.touched {
 		return context.Cause(ctx)
 	}
-	if len(req.Databases) == 0 {
-		req.Databases = nil
+	var instance, object error
+	var wait sync.WaitGroup
+	wait.Go(func() { instance = e.cleanUp(ctx, e.Waits.Instance, e.drop) })
+	pod := e.write(ctx, e.call, req) // with a context that has ended it removes the pod
+	object = e.cleanUp(ctx, e.Waits.Instance, func(ctx context.Context) error { return e.dropObject(ctx, req.Path) })
+	wait.Wait()
+	return stopped(ctx, pod, leftOf(instance, object))
+}
+
+// dropObject removes the dump: nobody knows of it.
+func (e *exporting) dropObject(ctx context.Context, name string) error {
+	if e.Open == nil {
+		return leave("the dump %s in the location, if it was made", name)
 	}
+	b, err := e.Open(ctx, []byte(e.call.Profile.Reveal()))
+	if err != nil {
+		return leave("the dump %s in the location, if it was made (%v)", name, err)
+	}
+	_, err = b.Delete(ctx, name)
+	if err = errors.Join(err, b.Close()); err != nil {
+		return leave("the dump %s in the location, if it was made (%v)", name, err)
+	}
+	return nil
+}
+
+func (e *exporting) steps(ctx context.Context, req dumpRequest) error {
 	i, err := e.makeInstance(ctx)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@ package rds
 import (
 	"context"
 	"io"
+	"io/fs"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -123,7 +125,8 @@ type crash struct {
 	check func(t *testing.T, w *world, out function.Outputs)
 	// stopped looks at it after a call that went on has found its context ended.
 	stopped func(t *testing.T, w *world, err error)
-	hook    func(h *host)
+	// hook changes the hosts; dir is a folder for what outlives them.
+	hook func(h *host, dir string)
 }
 
 func (c crash) test(t *testing.T) {
@@ -143,9 +146,10 @@ func (c crash) test(t *testing.T) {
 func (c crash) one(t *testing.T, at int, late, ended bool) bool {
 	w := c.world()
 	m := newMortal(w, at, late)
+	dir := t.TempDir()
 	first := newHost(m, quick)
 	if c.hook != nil {
-		c.hook(first)
+		c.hook(first, dir)
 	}
 	done := make(chan error, 1)
 	call, rec := newCall()
@@ -166,7 +170,7 @@ func (c crash) one(t *testing.T, at int, late, ended bool) bool {
 	again.Resumed = true
 	second := newHost(w, quick)
 	if c.hook != nil {
-		c.hook(second)
+		c.hook(second, dir)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if ended {
@@ -182,6 +186,10 @@ func (c crash) one(t *testing.T, at int, late, ended bool) bool {
 	if ended {
 		require.Error(t, err)
 		c.stopped(t, w, err)
+		require.NoError(t, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			require.True(t, err != nil || d.IsDir(), "%s outlives a call that was stopped", name)
+			return err
+		}))
 	} else {
 		require.NoError(t, err, "died at request %d, late %v; changes before:\n%s", at, late, before)
 		c.check(t, w, out)
