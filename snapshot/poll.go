@@ -77,7 +77,7 @@ func (p patience) ended(ctx context.Context, last seen, looked error) error {
 	if last.problem != "" {
 		text += fmt.Sprintf("; the storage reports %q", last.problem)
 	}
-	if looked != nil && !errors.Is(looked, ctx.Err()) {
+	if looked != nil && !errors.Is(looked, ctx.Err()) && !errors.Is(looked, context.Cause(ctx)) {
 		text += fmt.Sprintf("; the last look failed: %v", looked)
 	}
 	return fmt.Errorf("%s: %w%s", p.what, context.Cause(ctx), text)
