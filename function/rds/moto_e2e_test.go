@@ -46,14 +46,14 @@ func moto(t *testing.T) *account {
 	port := l.Addr().(*net.TCPAddr).Port
 	require.NoError(t, l.Close())
 	cmd := exec.CommandContext(context.Background(), "python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(port))
-	log := &bytes.Buffer{}
-	cmd.Stdout, cmd.Stderr = nil, log
+	said := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = nil, said
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Log(log.String())
+			t.Log(said.String())
 		}
 	})
 	a := &account{url: fmt.Sprintf("http://127.0.0.1:%d", port), subnet: "app-subnets"}
