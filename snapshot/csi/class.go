@@ -101,10 +101,11 @@ func (d *Driver) findClass(ctx context.Context, vol volume) (*v1.VolumeSnapshotC
 	if err != nil {
 		return nil, requestError(ctx, "list", object{resource: resourceClasses}, err)
 	}
-	for _, key := range []string{d.opts.ClassAnnotation, defaultClass} {
-		if key == "" {
-			continue
-		}
+	keys := []string{defaultClass}
+	if d.opts.ClassAnnotation != "" {
+		keys = []string{d.opts.ClassAnnotation, defaultClass}
+	}
+	for _, key := range keys {
 		var fit []*v1.VolumeSnapshotClass
 		var names []string
 		for i := range list.Items {
@@ -120,8 +121,8 @@ func (d *Driver) findClass(ctx context.Context, vol volume) (*v1.VolumeSnapshotC
 				snapshot.ErrNoClass, len(fit), vol.driver, key, strings.Join(names, ", "))
 		}
 	}
-	return nil, fmt.Errorf("%w: no snapshot class of driver %q has annotation %s=true, and %s names none%s", snapshot.ErrNoClass, vol.driver, defaultClass,
-		"the request for "+vol.claim, describe(list.Items))
+	return nil, fmt.Errorf("%w: the request for %s names none, and no snapshot class of driver %q has annotation %s=true%s", snapshot.ErrNoClass, vol.claim, vol.driver,
+		strings.Join(keys, "=true or "), describe(list.Items))
 }
 
 // classesThere describes the classes for an error, as far as they can be listed.

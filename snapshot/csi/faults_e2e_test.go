@@ -5,12 +5,15 @@ package csi_test
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/davit-project/davit/internal/testcluster"
 	"github.com/davit-project/davit/snapshot"
@@ -96,18 +99,21 @@ func TestACancelledSnapshotLeavesNothing(t *testing.T) {
 }
 
 // rights are what docs/snapshots.md says that a driver needs: in the namespaces it works in, and cluster-wide.
-func rights() (namespaced, wide []rbacv1.PolicyRule) {
-	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
-	}
-	const group = "snapshot.storage.k8s.io"
-	return []rbacv1.PolicyRule{
-			rule("", "persistentvolumeclaims", "get", "create", "delete"), rule("", "events", "list"),
-			rule(group, "volumesnapshots", "get", "list", "create", "patch", "delete"),
-		}, []rbacv1.PolicyRule{
-			rule("", "persistentvolumes", "get"), rule("storage.k8s.io", "storageclasses", "get", "list"),
-			rule(group, "volumesnapshotclasses", "get", "list"), rule(group, "volumesnapshotcontents", "get", "create", "patch", "delete"),
-		}
+func rights(t *testing.T) (namespaced, wide []rbacv1.PolicyRule) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/snapshots.md")
+	require.NoError(t, err)
+	_, block, found := strings.Cut(string(text), "```yaml\n")
+	require.True(t, found)
+	block, _, found = strings.Cut(block, "```")
+	require.True(t, found)
+	inNamespace, everywhere, found := strings.Cut(block, "---\n")
+	require.True(t, found)
+	var role rbacv1.Role
+	var clusterRole rbacv1.ClusterRole
+	require.NoError(t, yaml.UnmarshalStrict([]byte(inNamespace), &role))
+	require.NoError(t, yaml.UnmarshalStrict([]byte(everywhere), &clusterRole))
+	return role.Rules, clusterRole.Rules
 }
 
 // With the documented rights everything works; without them the error names what is missing, and nothing is left.
@@ -115,7 +121,7 @@ func TestRights(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.claim(t, "data", testcluster.StorageClass)
-	namespaced, wide := rights()
+	namespaced, wide := rights(t)
 	config := b.As(t, b.namespace, namespaced)
 	d, err := csi.NewForConfig(config, nil)
 	require.NoError(t, err)
