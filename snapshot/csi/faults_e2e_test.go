@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,6 +98,35 @@ func TestACancelledSnapshotLeavesNothing(t *testing.T) {
 			b.nothing(t, "s", "")
 		})
 	}
+}
+
+// Not parallel: it stops what the others need. Without a snapshot-controller a snapshot is no more than its object, which goes at once. Without a csi-snapshotter its content
+// stays, the error says so, and everything goes once there is one.
+func TestWithoutControllers(t *testing.T) {
+	b := newBench(t, &snapshot.Options{CleanUpTimeout: 3 * time.Second})
+	b.claim(t, "data", testcluster.StorageClass)
+	try := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := b.Create(ctx, snapshot.Request{Ref: b.ref("s"), Volume: "data", Class: testcluster.RetainSnapshotClass, Token: "t"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		return err
+	}
+	b.Stop(t, testcluster.SnapshotController)
+	require.NotContains(t, try().Error(), "left behind")
+	b.nothing(t, "s", "")
+	b.Start(t, testcluster.SnapshotController)
+
+	b.Stop(t, testcluster.CSISnapshotter)
+	err := try()
+	require.ErrorContains(t, err, "left behind, as the clean-up failed")
+	require.ErrorContains(t, err, "snapcontent-", "it names the content")
+	b.Start(t, testcluster.CSISnapshotter)
+	require.Eventually(t, func() bool {
+		list, err := b.snapshots.SnapshotV1().VolumeSnapshotContents().List(t.Context(), metav1.ListOptions{})
+		return err == nil && !slices.ContainsFunc(list.Items, func(c v1.VolumeSnapshotContent) bool { return c.Spec.VolumeSnapshotRef.Namespace == b.namespace })
+	}, patience, 50*time.Millisecond, "the content goes")
+	require.True(t, b.take(t, "again", "").Ready)
 }
 
 // rights are what docs/snapshots.md says that a driver needs: in the namespaces it works in, and cluster-wide.
