@@ -30,6 +30,8 @@ type Deps struct {
 	Data data.Deps
 	// RDS is for the functions of Amazon RDS. Its pods and Open are those above where they are not set.
 	RDS rds.Deps
+	// Volume is for the functions that snapshot volumes. What it has of the cluster are those above where they are not set.
+	Volume volume.Deps
 }
 
 // All returns every function, those that are only declared included.
@@ -37,7 +39,7 @@ func All(d Deps) []function.Func {
 	return slices.Concat(
 		kube.Functions(d.Kube),
 		data.Functions(d.data()), data.Declared(),
-		volume.Declared(),
+		volume.Functions(d.volume()), volume.Declared(),
 		rds.Functions(d.rds()),
 	)
 }
@@ -69,6 +71,15 @@ func (d Deps) rds() rds.Deps {
 	}
 	if out.Pods == nil {
 		out.Pods = d.Kube.Pods
+	}
+	return out
+}
+
+// volume completes what snapshots volumes.
+func (d Deps) volume() volume.Deps {
+	out := d.Volume
+	if out.Exec == nil {
+		out.Exec = d.Kube.Exec
 	}
 	return out
 }
