@@ -15,6 +15,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/davit-project/davit/cluster/kubecluster"
+	"github.com/davit-project/davit/function/volume"
+	"github.com/davit-project/davit/snapshot"
+	"github.com/davit-project/davit/snapshot/csi"
 )
 
 // kubeTarget is the Kubernetes cluster that the flags name. Nothing has been asked of it yet.
@@ -108,6 +111,7 @@ func (w warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, 
 type onKube struct {
 	*kubecluster.Cluster
 	clients kubecluster.Clients
+	config  *rest.Config
 }
 
 // open makes the clients and talks to the server for the first time. Namespaces are those where a run may leave pods.
@@ -125,8 +129,19 @@ func (t *kubeTarget) open(ctx context.Context, policy kubecluster.Policy, namesp
 	if err != nil {
 		return nil, err
 	}
-	return &onKube{c, clients}, nil
+	return &onKube{c, clients, config}, nil
 }
 
 // close has nothing to end: pods go on by themselves.
 func (k *onKube) close(context.Context) error { return nil }
+
+// removal is how long what a failed or cancelled phase made is given to go: less than the engine gives a function to stop, so that its error still says what is left.
+const removal = 25 * time.Second
+
+func (k *onKube) volumes() (volume.Deps, error) {
+	driver, err := csi.NewForConfig(k.config, nil)
+	if err != nil {
+		return volume.Deps{}, err
+	}
+	return volume.Deps{Snapshots: snapshot.New(driver, &snapshot.Options{CleanUpTimeout: removal})}, nil
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/cluster/localcluster"
 	"github.com/davit-project/davit/engine"
+	"github.com/davit-project/davit/function/volume"
 	"github.com/davit-project/davit/template"
 )
 
@@ -74,6 +75,11 @@ func (l *local) settle(ctx context.Context, subjects []template.ObjectReference,
 			logger.WarnContext(ctx, "the subject's pods do not all run", "subject", w.String(), "error", err)
 		}
 	}
+}
+
+// volumes says that there are no snapshots.
+func (l *local) volumes() (volume.Deps, error) {
+	return volume.Deps{Without: "there are no CSI snapshots on this machine's own cluster (--local): run this on Kubernetes"}, nil
 }
 
 // close ends the cluster's pods, unless another process uses it or a run has yet to be resumed that may need them.

@@ -11,6 +11,7 @@ import (
 	"github.com/davit-project/davit/function/data"
 	"github.com/davit-project/davit/function/kube"
 	"github.com/davit-project/davit/function/rds"
+	"github.com/davit-project/davit/function/volume"
 	"github.com/davit-project/davit/location"
 	"github.com/davit-project/davit/location/all"
 	"github.com/davit-project/davit/template"
@@ -36,6 +37,8 @@ type binding interface {
 	// settle waits until what was just started runs.
 	settle(ctx context.Context, subjects []template.ObjectReference, logger *slog.Logger)
 	close(ctx context.Context) error
+	// volumes is what the functions that snapshot volumes work on.
+	volumes() (volume.Deps, error)
 }
 
 var (
@@ -49,11 +52,16 @@ func (s *session) engineOn(c binding, unknown engine.Unknown, logger *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	volumes, err := c.volumes()
+	if err != nil {
+		return nil, err
+	}
 	reg, err := function.NewRegistry(builtin.All(builtin.Deps{
-		Kube: kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.namespace},
-		Open: openBucket,
-		Data: s.dataDeps(c),
-		RDS:  databases,
+		Kube:   kube.Deps{Exec: c, Pods: c, Scaler: c, Objects: c, Namespace: s.namespace},
+		Open:   openBucket,
+		Data:   s.dataDeps(c),
+		Volume: volumes,
+		RDS:    databases,
 	})...)
 	if err != nil {
 		return nil, err
