@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -220,18 +221,25 @@ func contentProblem(content *v1.VolumeSnapshotContent, cut time.Time) string {
 	return ""
 }
 
+// unsettled is a code of an error after which the driver may be at work all the same. Source: external-snapshotter, isCSIFinalError.
+var unsettled = regexp.MustCompile(`code = (?:Canceled|DeadlineExceeded|Unavailable|ResourceExhausted|Aborted)\b`)
+
 // problemOf is the text of a reported error. The csi-snapshotter leaves an error of the creation in place until the snapshot is ready, which may be hours after
-// a later try has cut it: one that is older than the cut is over.
+// a later try has cut it, or has found that the first one did: once it is cut, an error that is older is over, and so is one that left open what became of the request.
 func problemOf(reported *v1.VolumeSnapshotError, cut time.Time) string {
-	switch {
-	case reported == nil, !cut.IsZero() && reported.Time != nil && reported.Time.Time.Before(cut):
-		return ""
-	case deref(reported.Message) == "":
-		return "an error without a message"
-	case strings.Contains(*reported.Message, superseded):
+	if reported == nil {
 		return ""
 	}
-	return *reported.Message
+	message := deref(reported.Message)
+	switch {
+	case strings.Contains(message, superseded):
+		return ""
+	case !cut.IsZero() && (unsettled.MatchString(message) || reported.Time != nil && reported.Time.Time.Before(cut)):
+		return ""
+	case message == "":
+		return "an error without a message"
+	}
+	return message
 }
 
 // join joins problems, without what another says too.

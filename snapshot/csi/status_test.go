@@ -122,6 +122,14 @@ func TestStatus(t *testing.T) {
 			early := failed(ptr("busy"), cutAt.Add(-time.Second))
 			vs.Status.ReadyToUse, vs.Status.Error, c.Status.ReadyToUse, c.Status.Error = ptr(false), early, ptr(false), early
 		}},
+		{name: "a try that was given up before the storage answered", cut: true, change: func(vs *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) {
+			late := failed(ptr(`failed to take snapshot of the volume v: "rpc error: code = DeadlineExceeded desc = context deadline exceeded"`), cutAt.Add(time.Minute))
+			vs.Status.ReadyToUse, vs.Status.Error, c.Status.ReadyToUse, c.Status.Error = ptr(false), late, ptr(false), late
+		}},
+		{name: "a driver that does not answer", problem: "rpc error: code = Unavailable desc = gone", change: func(vs *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) {
+			vs.Status = nil
+			c.Status = &v1.VolumeSnapshotContentStatus{Error: failed(ptr("rpc error: code = Unavailable desc = gone"), cutAt)}
+		}},
 		{name: "an error after the cut", cut: true, problem: "upload broke", change: func(vs *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) {
 			vs.Status.ReadyToUse, c.Status.ReadyToUse, c.Status.Error = ptr(false), ptr(false), failed(ptr("upload broke"), cutAt.Add(time.Second))
 		}},
