@@ -149,7 +149,7 @@ func (o *Open) verdict(asked bool) error {
 	case said && code == codeMaxHold:
 		return fmt.Errorf("%s: %w: it was let go in the container after %s", o.place, ErrMaxHold, o.spec.MaxHold)
 	case said && code == codeEarly:
-		return fmt.Errorf("%s: %w: the command ended with code 0 before that, or its input did", o.place, ErrLost)
+		return fmt.Errorf("%s: %w: the command ended with code 0 before that, or its input did%s", o.place, ErrLost, o.complaint())
 	}
 	return fmt.Errorf("%w: %w", ErrLost, o.exit())
 }
@@ -164,7 +164,7 @@ func (o *Open) notHeld() error {
 	case said && code == codeUnusable:
 		return fmt.Errorf("%w: %s: it needs sleep, and a process group for each command", ErrUnusable, o.place)
 	case said && code == codeEarly:
-		return fmt.Errorf("%s: %w: it ended with code 0 and wrote no line %q", o.place, ErrNotHeld, o.spec.HeldLine)
+		return fmt.Errorf("%s: %w: it ended with code 0 and wrote no line %q%s", o.place, ErrNotHeld, o.spec.HeldLine, o.complaint())
 	case said:
 		return fmt.Errorf("%w: %w", ErrNotHeld, o.exit())
 	case exited && (exit.Code == 126 || exit.Code == 127): // POSIX: not executable, not found; the script itself never ends so without its last word
@@ -175,6 +175,14 @@ func (o *Open) notHeld() error {
 		return fmt.Errorf("%s: %w, or its output did", o.place, ErrNotHeld)
 	}
 	return fmt.Errorf("%w: %w", ErrNotHeld, o.err)
+}
+
+// complaint is the end of standard error, for the end of an error.
+func (o *Open) complaint() string {
+	if text := o.errs.String(); text != "" {
+		return ", last output:\n" + text
+	}
+	return ""
 }
 
 // exit is the command's end, with the end of its standard error.

@@ -121,7 +121,7 @@ func (s *Session) Open(ctx context.Context) (*Open, error) {
 		}
 		return nil, o.notHeld()
 	case <-timeout.C:
-		cause = fmt.Errorf("%w: %s: no line %q after %s", ErrStartTimeout, o.place, s.spec.HeldLine, s.spec.StartTimeout)
+		cause = fmt.Errorf("%w: %s: no line %q after %s%s", ErrStartTimeout, o.place, s.spec.HeldLine, s.spec.StartTimeout, o.complaint())
 	case <-ctx.Done():
 		cause = fmt.Errorf("%s: %w", o.place, context.Cause(ctx))
 	}
