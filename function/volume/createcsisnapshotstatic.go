@@ -14,6 +14,7 @@ type createCSISnapshotStaticArgs struct {
 	Driver         string `arg:"driver" doc:"Name of the CSI driver."`
 	SnapshotHandle string `arg:"snapshotHandle" doc:"Identifier of the snapshot in the storage system."`
 	SnapshotClass  string `arg:"snapshotClass" doc:"Name of the VolumeSnapshotClass."`
+	VolumeMode     string `arg:"volumeMode" default:"Filesystem" enum:"Filesystem,Block" doc:"Volume mode of the volume that the snapshot is of."`
 }
 
 type createCSISnapshotStaticOutputs struct {
@@ -48,7 +49,7 @@ func importStatic(ctx context.Context, call *function.Call, d Deps, in createCSI
 	}
 	status, err := snapshots.Import(ctx, snapshot.ImportRequest{
 		Ref:    snapshot.Ref{Namespace: in.Namespace, Name: in.Name},
-		Driver: in.Driver, Handle: in.SnapshotHandle, Class: in.SnapshotClass, Labels: call.Labels, Token: token(call),
+		Driver: in.Driver, Handle: in.SnapshotHandle, Class: in.SnapshotClass, Block: in.VolumeMode == modeBlock, Labels: call.Labels, Token: token(call),
 	})
 	if err != nil {
 		return status, forGood(fmt.Errorf("snapshot %q of driver %s: %w", in.SnapshotHandle, in.Driver, err))

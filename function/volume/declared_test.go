@@ -31,8 +31,8 @@ func TestDeclarations(t *testing.T) {
 	tests := map[string]functiontest.Signature{
 		"CreateCSISnapshot": {Required: "pvc namespace snapshotClass", Optional: "name labels",
 			Outputs: "name pvc namespace restoreSize snapshotContent"},
-		"CreateCSISnapshotStatic": {Required: "name namespace driver snapshotHandle snapshotClass",
-			Outputs: "name namespace restoreSize snapshotContent"},
+		"CreateCSISnapshotStatic": {Required: "name namespace driver snapshotHandle snapshotClass", Optional: "volumeMode",
+			Defaults: "volumeMode=Filesystem", Outputs: "name namespace restoreSize snapshotContent"},
 		"CreateCSISnapshotGroup": {Optional: "namespace pvcs snapshotClass labels names until maxHold hold",
 			Outputs: "snapshots firstCut lastCut holdTime holdOutput adopted", Defaults: "until=ready maxHold=1m"},
 		"AwaitCSISnapshots": {Optional: "snapshots names namespace", Outputs: "snapshots"},

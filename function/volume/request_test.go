@@ -54,7 +54,11 @@ func TestRequests(t *testing.T) {
 			Labels: map[string]string{"a_b": "c", "davit.io/run": "run", "davit.io/phase": "run.a.b"}}}, h.create)
 
 		run("CreateCSISnapshotStatic", map[string]any{"name": "again", "namespace": app, "driver": memsnap.Name, "snapshotHandle": "handle-1", "snapshotClass": "memory"})
-		require.Equal(t, []snapshot.ImportRequest{{Ref: ref("again"), Driver: memsnap.Name, Handle: "handle-1", Class: "memory", Token: token, Labels: call.Labels}}, h.imports)
+		run("CreateCSISnapshotStatic", map[string]any{"name": "raw", "namespace": app, "driver": memsnap.Name, "snapshotHandle": "handle-1", "snapshotClass": "memory", "volumeMode": "Block"})
+		require.Equal(t, []snapshot.ImportRequest{
+			{Ref: ref("again"), Driver: memsnap.Name, Handle: "handle-1", Class: "memory", Token: token, Labels: call.Labels},
+			{Ref: ref("raw"), Driver: memsnap.Name, Handle: "handle-1", Class: "memory", Token: token, Labels: call.Labels, Block: true},
+		}, h.imports)
 
 		run("RestoreCSISnapshot", map[string]any{"name": "made", "pvc": "new", "namespace": app, "storageClass": "fast", "restoreSize": "2Gi"})
 		run("RestoreCSISnapshot", map[string]any{"name": "made", "pvc": "raw", "namespace": app, "storageClass": "fast", "restoreSize": "1Gi",

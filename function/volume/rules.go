@@ -125,9 +125,10 @@ func restoreRules(args map[string]any) []function.Rule {
 	}
 }
 
+// deleteRules let a content be marked too: the csi-snapshotter can forget one that it is to remove.
 func deleteRules(args map[string]any) []function.Rule {
 	namespace := textOf(args, "namespace", "")
-	return []function.Rule{ofSnapshots(namespace, only(textOf(args, "name", "")), "get", "delete"), ofContents("get"), eventsRule(namespace)}
+	return []function.Rule{ofSnapshots(namespace, only(textOf(args, "name", "")), "get", "delete"), ofContents("get", "patch"), eventsRule(namespace)}
 }
 
 func deleteContentRules(args map[string]any) []function.Rule {

@@ -56,7 +56,7 @@ func TestRules(t *testing.T) {
 			"app volumesnapshots" + api + " [s] get", "volumesnapshotcontents" + api + " [] get", "app events [] list",
 		}},
 		"DeleteCSISnapshot": {map[string]any{"name": "s", "namespace": "app"}, []string{
-			"app volumesnapshots" + api + " [s] get,delete", "volumesnapshotcontents" + api + " [] get", "app events [] list",
+			"app volumesnapshots" + api + " [s] get,delete", "volumesnapshotcontents" + api + " [] get,patch", "app events [] list",
 		}},
 		"DeleteCSISnapshotContent": {map[string]any{"name": "c"}, []string{"volumesnapshotcontents" + api + " [c] get,patch,delete"}},
 	} {
