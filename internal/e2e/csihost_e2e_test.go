@@ -151,3 +151,45 @@ func TestCSIHostKilled(t *testing.T) {
 	a.must("run", "-a", "delete", "--from", "killed", "--run", "deleted")
 	s.nothing()
 }
+
+// TestCSIGroupHostKilled kills the command davit, which may do no more than davit rbac prints, while a session holds the writer. The writer goes on, and the next host takes the group
+// under a new hold.
+func TestCSIGroupHostKilled(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, writer, "data", "wal")
+	slow := s.SnapshotClassWith(t, "Delete", map[string]string{"cutDelay": "2s"})
+	a := newAccount(s, strings.ReplaceAll(groupOf("x"), "        maxHold: 30s\n        hold:", "        maxHold: 30s\n        snapshotClass: "+slow+"\n        hold:"))
+	s.goesOn()
+	subject := []string{"-b", a.blueprint, "-a", "session", "--deployment", s.namespace + "/shop"}
+	require.Eventually(t, func() bool {
+		cmd, _ := a.command(append([]string{"plan"}, subject...)...)
+		return cmd.Run() == nil
+	}, 20*time.Second, 100*time.Millisecond, "the roles")
+
+	first, said := a.command(append([]string{"run", "--run", "killed"}, subject...)...)
+	require.NoError(t, first.Start())
+	require.Eventually(t, func() bool { return len(s.list()) == 2 }, 20*time.Second, 20*time.Millisecond, "the snapshots are asked for")
+	held := s.sh("[ -e /tmp/hold ] && cat /wal/n")
+	require.NoError(t, first.Process.Kill())
+	_ = first.Wait()
+	require.NotContains(t, said.String(), "phase-complete")
+	killed := time.Now()
+	require.Eventually(t, func() bool { return s.sh("cat /wal/n") != held }, 30*time.Second, 20*time.Millisecond, "the writer goes on")
+	t.Logf("the writer goes on %s after the kill", time.Since(killed).Round(time.Millisecond))
+	made := s.list()
+
+	out := a.must("run", "--run", "killed")
+	require.Contains(t, out, `"state":"complete"`)
+	require.NotContains(t, out, `"left"`)
+	s.goesOn()
+	all := s.list()
+	require.Len(t, all, 2)
+	for i := range all {
+		require.Equal(t, made[i].Name, all[i].Name, "the names are those of the phase")
+		require.NotEqual(t, made[i].UID, all[i].UID, "what was cut when the hold was lost is worth nothing")
+	}
+	a.must("run", "-a", "restore", "--from", "killed", "--run", "restored")
+	found := strings.Fields(s.in("cat /data-x/n /wal-x/n", "data-x", "wal-x"))
+	require.Len(t, found, 2)
+	require.Equal(t, found[0], found[1])
+}
