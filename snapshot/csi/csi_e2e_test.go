@@ -4,6 +4,11 @@ package csi_test
 
 import (
 	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,6 +151,46 @@ func (b *bench) stored(t *testing.T, handle, name string) bool {
 	return true
 }
 
+// inStorage counts the snapshots of a claim's volume in the folder of the storage itself.
+func (b *bench) inStorage(t *testing.T, claim string) (count int) {
+	t.Helper()
+	pvc, err := b.CoreV1().PersistentVolumeClaims(b.namespace).Get(t.Context(), claim, metav1.GetOptions{})
+	require.NoError(t, err)
+	pv, err := b.CoreV1().PersistentVolumes().Get(t.Context(), pvc.Spec.VolumeName, metav1.GetOptions{})
+	require.NoError(t, err)
+	dir := filepath.Join(b.pool(t), testcluster.DriverName, "snapshots")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			continue // a folder, or gone since
+		}
+		var record struct{ Source string }
+		require.NoError(t, json.Unmarshal(data, &record))
+		if record.Source == pv.Spec.CSI.VolumeHandle {
+			count++
+		}
+	}
+	return count
+}
+
+// pool is the file system of the storage, which only the node sees.
+func (b *bench) pool(t *testing.T) string {
+	t.Helper()
+	own := filepath.Join(b.Dir, "csi")
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, name := range commands {
+		command, err := os.ReadFile(name)
+		if err == nil && slices.Contains(strings.Split(string(command), "\x00"), "--dir="+own) {
+			return filepath.Join(filepath.Dir(name), "root", own, "pool")
+		}
+	}
+	require.Fail(t, "the storage does not run")
+	return ""
+}
+
 // nothing makes sure that neither a snapshot nor any content for it is left.
 func (b *bench) nothing(t *testing.T, name, content string) {
 	t.Helper()
@@ -244,6 +289,7 @@ func TestAGroupOfTenIsHeldShortly(t *testing.T) {
 	again, err := b.CreateGroup(t.Context(), group, &snapshot.Hooks{Quiesce: nothing, Unquiesce: nothing})
 	require.NoError(t, err)
 	require.True(t, again.Adopted)
+	require.Equal(t, len(group.Requests), b.inStorage(t, "data"))
 	list, err := b.List(t.Context(), b.namespace, map[string]string{"group": "g"})
 	require.NoError(t, err)
 	require.Equal(t, result.Snapshots, list)

@@ -39,6 +39,7 @@ func TestThePolicyDecides(t *testing.T) {
 		}
 	}
 	all.Wait()
+	require.Equal(t, 4, b.inStorage(t, "data"), "those that were retained")
 }
 
 // What is retained stays, with its content, until the content goes with a policy that says so.

@@ -96,6 +96,7 @@ func TestACancelledSnapshotLeavesNothing(t *testing.T) {
 			_, err := b.Create(ctx, snapshot.Request{Ref: b.ref("s"), Volume: "data", Class: class, Token: "t"})
 			require.ErrorIs(t, err, why)
 			b.nothing(t, "s", "")
+			require.Zero(t, b.inStorage(t, "data"))
 		})
 	}
 }
@@ -126,6 +127,7 @@ func TestWithoutControllers(t *testing.T) {
 		list, err := b.snapshots.SnapshotV1().VolumeSnapshotContents().List(t.Context(), metav1.ListOptions{})
 		return err == nil && !slices.ContainsFunc(list.Items, func(c v1.VolumeSnapshotContent) bool { return c.Spec.VolumeSnapshotRef.Namespace == b.namespace })
 	}, patience, 50*time.Millisecond, "the content goes")
+	require.Zero(t, b.inStorage(t, "data"))
 	require.True(t, b.take(t, "again", "").Ready)
 }
 
