@@ -15,6 +15,9 @@ import (
 // memberClass is the class of a cluster's instance where there was none before, as in Kanister.
 const memberClass = "db.r5.large"
 
+// memberTier is RDS's own default of the order in which instances take over from the one that writes.
+const memberTier = 1
+
 // restoreCluster goes on from whatever an earlier attempt has come to: members deleted, cluster deleted, restored, members made.
 func (r *restoring) restoreCluster(ctx context.Context) error {
 	c, err := r.cluster(ctx, r.id)
@@ -92,7 +95,7 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 		r.was.members = readFormer(words).members
 	}
 	if len(r.was.members) == 0 {
-		r.was.members = []member{{id: r.id + "-instance-1", class: memberClass}}
+		r.was.members = []member{{id: r.id + "-instance-1", class: memberClass, tier: memberTier}}
 	}
 	if restored {
 		return nil
@@ -149,8 +152,11 @@ func (r *restoring) removeCluster(ctx context.Context, c *types.DBCluster) error
 			return err
 		}
 		err := r.whenReady(ctx, r.what(), r.Waits.Cluster, func() error {
-			_, err := ask(ctx, r.session, r.client.DeleteDBCluster, &rds.DeleteDBClusterInput{
-				DBClusterIdentifier: &r.id, SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(false)})
+			err := r.keepingBackups(ctx, r.what(), aws.Bool(false), func(drop *bool) error {
+				_, err := ask(ctx, r.session, r.client.DeleteDBCluster, &rds.DeleteDBClusterInput{
+					DBClusterIdentifier: &r.id, SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: drop})
+				return err
+			})
 			if isNotFound(err) {
 				return nil
 			}

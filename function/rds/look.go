@@ -77,11 +77,11 @@ func percent(p *string) string {
 
 // snapshot is one of an instance or of a cluster.
 type snapshot struct {
-	id, arn, status, engine, version, kind, vpc string
-	mode                                        string
-	storage                                     int32
-	progress                                    *int32
-	tags                                        []types.Tag
+	id, arn, status, engine, version, kind, of string
+	mode                                       string
+	storage                                    int32
+	progress                                   *int32
+	tags                                       []types.Tag
 }
 
 // snapshotRef names a snapshot, which is one of a cluster or one of an instance.
@@ -113,7 +113,7 @@ func (s *session) snapshot(ctx context.Context, ref snapshotRef) (*snapshot, err
 		}
 		c := out.DBClusterSnapshots[0]
 		return &snapshot{id: ref.id, arn: aws.ToString(c.DBClusterSnapshotArn), status: aws.ToString(c.Status), engine: aws.ToString(c.Engine),
-			version: aws.ToString(c.EngineVersion), kind: aws.ToString(c.SnapshotType), vpc: aws.ToString(c.VpcId), mode: aws.ToString(c.EngineMode),
+			version: aws.ToString(c.EngineVersion), kind: aws.ToString(c.SnapshotType), of: aws.ToString(c.DBClusterIdentifier), mode: aws.ToString(c.EngineMode),
 			progress: c.PercentProgress, tags: c.TagList}, nil
 	}
 	out, err := ask(ctx, s, s.client.DescribeDBSnapshots, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &ref.id, IncludeShared: ref.shared()})
@@ -125,7 +125,7 @@ func (s *session) snapshot(ctx context.Context, ref snapshotRef) (*snapshot, err
 	}
 	d := out.DBSnapshots[0]
 	return &snapshot{id: ref.id, arn: aws.ToString(d.DBSnapshotArn), status: aws.ToString(d.Status), engine: aws.ToString(d.Engine),
-		version: aws.ToString(d.EngineVersion), kind: aws.ToString(d.SnapshotType), vpc: aws.ToString(d.VpcId), storage: aws.ToInt32(d.AllocatedStorage),
+		version: aws.ToString(d.EngineVersion), kind: aws.ToString(d.SnapshotType), of: aws.ToString(d.DBInstanceIdentifier), storage: aws.ToInt32(d.AllocatedStorage),
 		progress: d.PercentProgress, tags: d.TagList}, nil
 }
 

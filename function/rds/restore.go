@@ -139,6 +139,9 @@ func (r *restoring) checkSnapshot(ctx context.Context) error {
 	if r.ref.cluster && snap.mode == "serverless" {
 		return wrong("%s is of Aurora Serverless v1, which cannot be restored by this function: nothing was touched", r.ref)
 	}
+	if snap.kind == "automated" && strings.EqualFold(snap.of, r.id) {
+		return wrong("%s is an automated snapshot of %s and may go with it: copy it, and restore the copy; nothing was touched", r.ref, r.what())
+	}
 	r.snap = snap
 	return nil
 }
@@ -319,8 +322,11 @@ func (s *session) removeInstance(ctx context.Context, i *types.DBInstance, dropB
 // orderRemoval asks for the deletion, as soon as the instance's state allows it.
 func (s *session) orderRemoval(ctx context.Context, id string, dropBackups *bool) error {
 	return s.whenReady(ctx, "RDS instance "+id, s.Waits.Instance, func() error {
-		_, err := ask(ctx, s, s.client.DeleteDBInstance, &rds.DeleteDBInstanceInput{
-			DBInstanceIdentifier: &id, SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: dropBackups})
+		err := s.keepingBackups(ctx, "RDS instance "+id, dropBackups, func(drop *bool) error {
+			_, err := ask(ctx, s, s.client.DeleteDBInstance, &rds.DeleteDBInstanceInput{
+				DBInstanceIdentifier: &id, SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: drop})
+			return err
+		})
 		if isNotFound(err) {
 			return nil
 		}
@@ -331,6 +337,16 @@ func (s *session) orderRemoval(ctx context.Context, id string, dropBackups *bool
 		}
 		return err
 	})
+}
+
+// keepingBackups deletes something whose automated backups are to stay, and without them where RDS cannot keep them: they are more than was asked for.
+func (s *session) keepingBackups(ctx context.Context, what string, drop *bool, remove func(drop *bool) error) error {
+	err := remove(drop)
+	if code := codeOf(err); drop == nil || *drop || !strings.HasPrefix(code, "InvalidParameter") && !strings.Contains(code, "AutomatedBackupQuotaExceeded") {
+		return err
+	}
+	s.call.Log.WarnContext(ctx, "the automated backups go with what is deleted", "what", what, "error", err)
+	return remove(nil)
 }
 
 // note keeps what was there in tags of the snapshot, for a call that goes on after this one. Only snapshots of one's own can be tagged.

@@ -88,6 +88,7 @@ func TestRestoreIsRefused(t *testing.T) {
 		"bad group":               {withInstance, with(instance, "securityGroupID", []any{"launch-wizard"}), nil, "is no identifier of a security group"},
 		"name of a member taken": {withCluster, with(with(cluster, "instanceID", "new"), "securityGroupID", []any{"sg-1"}),
 			func(w *world) { w.put(&thing{kind: instanceKind, id: "new-instance-1", status: "available"}) }, "new-instance-1 is no member"},
+		"automated snapshot": {withInstance, instance, func(w *world) { w.get(snapshotKind, "snap").shape = "automated" }, "automated snapshot of RDS instance db"},
 		"no note": {withInstance, instance, func(w *world) {
 			w.fault = func(action, _ string, _ int) (string, bool) {
 				return map[string]string{"AddTagsToResource": "AccessDenied"}[action], false
@@ -154,6 +155,22 @@ func TestRestoreThatFails(t *testing.T) {
 				require.Equal(t, "db.r6g."+m, w.get(instanceKind, m).class)
 			}
 		})
+	}
+}
+
+// Automated backups outlive what is deleted where RDS can keep them, and are no reason to stop where it cannot.
+func TestRestoreKeepsAutomatedBackups(t *testing.T) {
+	for _, code := range []string{"", "InvalidParameterCombination", "DBInstanceAutomatedBackupQuotaExceeded"} {
+		w := withInstance()
+		w.keeps = code
+		_, err := newHost(w, quick).run(t, "RestoreRDSSnapshot", map[string]any{"instanceID": "db", "snapshotID": "snap"})
+		require.NoError(t, err)
+		require.Equal(t, code == "", w.kept["db"])
+		w = withCluster()
+		w.keeps = code
+		_, err = newHost(w, quick).run(t, "RestoreRDSSnapshot", map[string]any{"instanceID": "au", "snapshotID": "snap", "dbEngine": "aurora-mysql"})
+		require.NoError(t, err)
+		require.Equal(t, code == "", w.kept["au"])
 	}
 }
 

@@ -76,8 +76,8 @@ func (s *session) takeSnapshot(ctx context.Context, in createRDSSnapshotArgs, re
 	if snap != nil && !s.ours(snap.tags) {
 		return source{}, false, wrong("%s exists, but this phase did not make it: move it out of the way", ref)
 	}
-	if snap != nil && snap.status == "deleting" { // by an earlier attempt that failed
-		if err := s.awaitSnapshot(ctx, ref, true); err != nil {
+	if snap != nil && (snap.status == "deleting" || broken(snap.status)) { // an earlier attempt has failed
+		if err := s.removeSnapshot(ctx, ref); err != nil {
 			return source{}, true, err
 		}
 		snap = nil

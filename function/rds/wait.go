@@ -40,6 +40,7 @@ type wait struct {
 // await looks until the object is where it should be, the limit is over or ctx ends. An object that is not found at first was perhaps only just made.
 func (s *session) await(ctx context.Context, w wait) error {
 	began, last := time.Now(), ""
+	seen := began
 	for {
 		var problem error
 		now, err := w.look(ctx)
@@ -51,7 +52,10 @@ func (s *session) await(ctx context.Context, w wait) error {
 		case err != nil:
 			problem = err
 		default:
-			if done, err := w.judge(now, time.Since(began) > s.Waits.Appear); done || err != nil {
+			if now.found {
+				seen = time.Now()
+			}
+			if done, err := w.judge(now, time.Since(seen) > s.Waits.Appear); done || err != nil {
 				return err
 			}
 			if now.detail+now.status != last {

@@ -2,6 +2,7 @@ package rds
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,6 +48,9 @@ type world struct {
 	fault func(action, id string, nth int) (code string, done bool)
 	// becomes may choose the state that something ends in. Empty for the usual one.
 	becomes func(kind, id string) string
+	// keeps is the code of an RDS that cannot keep automated backups; kept tells whose it has kept.
+	keeps string
+	kept  map[string]bool
 	// calls are the requests so far: "Action id".
 	calls []string
 	// headers are those of the requests.
@@ -54,7 +58,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{things: map[string]*thing{}, slow: 2, unseen: 1, subnets: map[string]string{"default": "vpc-1", "other": "vpc-2"}}
+	return &world{things: map[string]*thing{}, kept: map[string]bool{}, slow: 2, unseen: 1, subnets: map[string]string{"default": "vpc-1", "other": "vpc-2"}}
 }
 
 func (w *world) put(x *thing) *thing {
@@ -344,6 +348,12 @@ func (w *world) remove(kind, id string, form url.Values) (answer, failure string
 			return "", "InvalidDBClusterStateFault"
 		}
 	}
+	if form.Get("DeleteAutomatedBackups") == "false" {
+		if w.keeps != "" {
+			return "", w.keeps
+		}
+		w.kept[id] = true
+	}
 	w.begin(x, "deleting", "")
 	return w.render(x), ""
 }
@@ -400,7 +410,7 @@ func (w *world) render(x *thing) string {
 			b.WriteString(el("ServerlessV2ScalingConfiguration", el("MinCapacity", least)+el("MaxCapacity", most)))
 		}
 	default:
-		b.WriteString(el("SnapshotType", "manual") + el("AllocatedStorage", "20") + el("PercentProgress", "50"))
+		b.WriteString(el("SnapshotType", cmp.Or(x.shape, "manual")) + el(map[bool]string{true: "DBInstanceIdentifier", false: "DBClusterIdentifier"}[x.kind == snapshotKind], x.of) + el("AllocatedStorage", "20") + el("PercentProgress", "50"))
 	}
 	return el(x.kind, b.String())
 }
