@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -53,8 +54,8 @@ type rdsStage struct {
 	folder, password string
 	seen             *witness
 	log              lockedBuffer
-	registry         *function.Registry
 	parsed           *blueprint.File
+	deps             rds.Deps
 }
 
 func newRDSStage(t *testing.T) *rdsStage {
@@ -80,11 +81,10 @@ func newRDSStage(t *testing.T) *rdsStage {
 	open := func(ctx context.Context, profile []byte) (*location.Bucket, error) {
 		return location.OpenProfile(ctx, profile, all.Openers())
 	}
-	s.registry, err = function.NewRegistry(append(rds.Functions(rds.Deps{
+	s.deps = rds.Deps{
 		NewClient: func(context.Context, rds.Access) (rds.Client, error) { return s.client, nil },
 		Pods:      k, Open: open, DumpImage: image.PostgresImage, DumpCA: ca, Waits: rds.Waits{Interval: 100 * time.Millisecond},
-	}), data.LocationDelete(open))...)
-	require.NoError(t, err)
+	}
 	text, err := os.ReadFile(rdsBlueprint)
 	require.NoError(t, err)
 	s.parsed = blueprint.Parse(rdsBlueprint, text)
@@ -182,8 +182,24 @@ func (s *rdsStage) sql(pod, database, statements string) string {
 
 // run runs an action on an instance.
 func (s *rdsStage) run(id, action, instance string, artifacts map[string]template.Artifact) (map[string]template.Artifact, error) {
-	logger := slog.New(slog.NewTextHandler(&s.log, nil))
-	res, err := engine.New(s.registry, kubedata.New(s.k, s.k), &engine.Options{Sweep: s.k, Logger: logger}).Run(s.t.Context(), &engine.Spec{
+	res, err := s.engine(s.k).Run(s.t.Context(), s.spec(id, action, instance, artifacts), &engine.MemoryJournal{})
+	if err != nil {
+		return nil, err
+	}
+	return res.Artifacts(0)
+}
+
+// engine is a host.
+func (s *rdsStage) engine(pods cluster.PodRunner) *engine.Engine {
+	deps := s.deps
+	deps.Pods = pods
+	registry, err := function.NewRegistry(append(rds.Functions(deps), data.LocationDelete(deps.Open))...)
+	require.NoError(s.t, err)
+	return engine.New(registry, kubedata.New(s.k, s.k), &engine.Options{Sweep: s.k, Logger: slog.New(slog.NewTextHandler(&s.log, nil))})
+}
+
+func (s *rdsStage) spec(id, action, instance string, artifacts map[string]template.Artifact) *engine.Spec {
+	return &engine.Spec{
 		ID: "rds-" + s.namespace + "-" + id, Blueprints: s.parsed.Blueprints,
 		Actions: []blueprint.ActionSpec{{
 			Name: action, Blueprint: "rds-postgres", Artifacts: artifacts,
@@ -192,11 +208,49 @@ func (s *rdsStage) run(id, action, instance string, artifacts map[string]templat
 			Secrets:     map[string]template.ObjectReference{"db": {Namespace: s.namespace, Name: "db"}},
 			PodOverride: (&place{where: where{Kubeconfig: s.c.Kubeconfig, Notes: s.folder}}).override(),
 		}},
-	}, &engine.MemoryJournal{})
-	if err != nil {
-		return nil, err
 	}
-	return res.Artifacts(0)
+}
+
+// deafPods runs a pod to its end and never says so: a host that stands still once its pod has begun.
+type deafPods struct {
+	cluster.PodRunner
+	ended chan error
+}
+
+func (p *deafPods) RunPod(_ context.Context, pod cluster.Pod) error {
+	pod.Log, pod.Results = nil, nil
+	p.ended <- p.PodRunner.RunPod(context.Background(), pod)
+	select {}
+}
+
+// crash runs an action on a host that dies while its pod is at work, and carries it on with the next one.
+func (s *rdsStage) crash(id, action, instance string, artifacts map[string]template.Artifact) map[string]template.Artifact {
+	s.t.Helper()
+	spec, journal, deaf := s.spec(id, action, instance, artifacts), &engine.MemoryJournal{}, &deafPods{s.k, make(chan error)}
+	go func() { _, _ = s.engine(deaf).Run(context.Background(), spec, journal) }()
+	require.NoError(s.t, <-deaf.ended)
+	events, err := journal.Events(s.t.Context())
+	require.NoError(s.t, err)
+	found := &engine.MemoryJournal{}
+	for _, e := range events {
+		require.NoError(s.t, found.Append(s.t.Context(), e))
+	}
+	res, err := s.engine(s.k).Resume(s.t.Context(), found)
+	require.NoError(s.t, err)
+	out, err := res.Artifacts(0)
+	require.NoError(s.t, err)
+	return out
+}
+
+// pods are those of dumps that were seen, by their identity.
+func (s *rdsStage) pods() int {
+	s.seen.mu.Lock()
+	defer s.seen.mu.Unlock()
+	found := map[string]bool{}
+	for _, m := range regexp.MustCompile(`"name":"[^"]*-(?:dump|restore)-\d+","namespace":"[^"]*","uid":"([^"]*)"`).FindAllStringSubmatch(s.seen.text.String(), -1) {
+		found[m[1]] = true
+	}
+	return len(found)
 }
 
 // objectsStored are the files of the location.
@@ -227,7 +281,7 @@ func (s *rdsStage) onlyOurs(instances, snapshots int) {
 	}, 30*time.Second, 100*time.Millisecond, "the pods of runs are gone")
 }
 
-// TestRDSExportOnKubernetes dumps a snapshot through a pod of the cluster to a location and restores it to another instance, with TLS that verifies the servers.
+// TestRDSExportOnKubernetes dumps a snapshot through a pod of the cluster to a location and restores it to another instance, with TLS that verifies the servers and hosts that die.
 func TestRDSExportOnKubernetes(t *testing.T) {
 	t.Parallel()
 	s := newRDSStage(t)
@@ -236,17 +290,17 @@ func TestRDSExportOnKubernetes(t *testing.T) {
 	s.sql("source", `Odd 'näme'`, `CREATE TABLE t AS SELECT E'\\.\n\\connect x' AS a;`)
 
 	// The role is missing there: nothing is restored.
-	kept, err := s.run("1", "backup", "shop", nil)
-	require.NoError(t, err)
+	kept := s.crash("1", "backup", "shop", nil)
+	require.Equal(t, 1, s.pods())
 	s.onlyOurs(2, 1)
 	require.Len(t, s.objectsStored(), 2, "the dump and its record")
-	_, err = s.run("2", "restore", "restored", kept)
+	_, err := s.run("2", "restore", "restored", kept)
 	require.ErrorContains(t, err, `role "app" does not exist (roles are not part of a dump: create them first)`)
 	require.Equal(t, "postgres\ntemplate0\ntemplate1\n", s.sql("target", "postgres", "SELECT datname FROM pg_database ORDER BY 1;"))
 
 	s.sql("target", "postgres", "CREATE ROLE app;")
-	_, err = s.run("3", "restore", "restored", kept)
-	require.NoError(t, err)
+	s.crash("3", "restore", "restored", kept)
+	require.Equal(t, 3, s.pods(), "one of the dump, one of each restore")
 	for database, query := range map[string]string{
 		"orders":     "SELECT count(*), md5(string_agg(note, '' ORDER BY id)) FROM orders; SELECT tableowner FROM pg_tables WHERE tablename = 'orders'; SELECT lo_get(77);",
 		`Odd 'näme'`: "SELECT * FROM t;",
