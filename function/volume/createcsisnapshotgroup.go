@@ -49,7 +49,7 @@ type createCSISnapshotGroupOutputs struct {
 	FirstCut   string          `out:"firstCut" doc:"When the first was cut, by the storage's clock, in RFC 3339."`
 	LastCut    string          `out:"lastCut" doc:"When the last was cut."`
 	HoldTime   time.Duration   `out:"holdTime" doc:"How long the application was held, such as 1.2s; 0s without hold, and for a group that was adopted."`
-	HoldOutput string          `out:"holdOutput" doc:"What the command wrote after the held line; empty without keepOutput."`
+	HoldOutput string          `out:"holdOutput" doc:"What the command wrote after the held line, the first 64 KiB; empty without keepOutput, and without hold."`
 	Adopted    bool            `out:"adopted" doc:"The snapshots were found complete after the host had died."`
 }
 

@@ -325,7 +325,7 @@ func TestCSIStatic(t *testing.T) {
 func TestCSIFaults(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, idle, "data")
-	slow := s.SnapshotClassWith(t, "Delete", map[string]string{"cutDelay": "1s", "readyDelay": "1s", "failCreate": "2"})
+	slow := s.SnapshotClassWith(t, "Delete", map[string]string{"cutDelay": "1s", "readyDelay": "1s", "failCreate": "2", "deleteFails": "2"})
 	begin := time.Now()
 	made, err := s.phase(t.Context(), "func: CreateCSISnapshot\nargs: {pvc: data, namespace: NS, snapshotClass: "+slow+"}", "name")
 	require.NoError(t, err)
@@ -335,6 +335,7 @@ func TestCSIFaults(t *testing.T) {
 	require.True(t, *vs.Status.ReadyToUse)
 	_, err = s.phase(t.Context(), "func: DeleteCSISnapshot\nargs: {name: "+made["name"]+", namespace: NS}")
 	require.NoError(t, err)
+	s.nothing()
 
 	s.grace = 2 * time.Second
 	final := s.SnapshotClassWith(t, "Delete", map[string]string{"failFinal": "true"})
