@@ -349,7 +349,7 @@ func TestCSIFaults(t *testing.T) {
 	require.ErrorIs(t, err, snapshot.ErrNotFound)
 }
 
-// TestCSICancel cancels a run while the storage takes a snapshot: nothing is left of it.
+// TestCSICancel cancels a run while the storage takes a snapshot: nothing is left of it, in the storage neither, whatever the class says.
 func TestCSICancel(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, idle, "data")
@@ -357,13 +357,14 @@ func TestCSICancel(t *testing.T) {
 		"before the cut": {"cutDelay": "4s"},
 		"after the cut":  {"readyDelay": "60s"},
 	} {
-		class := s.SnapshotClassWith(t, "Retain", parameters) // what is not wanted goes from the storage whatever the class says
+		class := s.SnapshotClassWith(t, "Retain", parameters)
 		ctx, cancel := context.WithCancel(t.Context())
+		handle := make(chan string, 1)
 		go func() {
 			defer cancel()
 			for ctx.Err() == nil {
-				all, err := s.api.SnapshotV1().VolumeSnapshots(s.namespace).List(ctx, metav1.ListOptions{})
-				if err == nil && len(all.Items) == 1 && (name == "before the cut" || all.Items[0].Status != nil && all.Items[0].Status.CreationTime != nil) {
+				if found, ok := s.begun(ctx); ok && (name == "before the cut" || found != "") {
+					handle <- found
 					return
 				}
 				time.Sleep(20 * time.Millisecond)
@@ -372,5 +373,28 @@ func TestCSICancel(t *testing.T) {
 		_, err := s.phase(ctx, "func: CreateCSISnapshot\nargs: {pvc: data, namespace: NS, snapshotClass: "+class+"}")
 		require.ErrorIs(t, err, engine.ErrCancelled, name)
 		s.nothing()
+		if stored := <-handle; stored != "" {
+			s.grace = time.Second
+			_, err = s.phase(t.Context(), "func: CreateCSISnapshotStatic\nargs: {name: again, namespace: NS, driver: "+testcluster.DriverName+", snapshotHandle: '"+stored+"', snapshotClass: "+class+"}")
+			require.ErrorIs(t, err, snapshot.ErrFailed, "it is in the storage")
+			s.nothing()
+		}
 	}
+}
+
+// begun tells whether a snapshot is asked for, and the handle of what is cut.
+func (s *shop) begun(ctx context.Context) (handle string, ok bool) {
+	all, err := s.api.SnapshotV1().VolumeSnapshots(s.namespace).List(ctx, metav1.ListOptions{})
+	if err != nil || len(all.Items) != 1 {
+		return "", false
+	}
+	status := all.Items[0].Status
+	if status == nil || status.CreationTime == nil || status.BoundVolumeSnapshotContentName == nil {
+		return "", true
+	}
+	content, err := s.api.SnapshotV1().VolumeSnapshotContents().Get(ctx, *status.BoundVolumeSnapshotContentName, metav1.GetOptions{})
+	if err != nil || content.Status == nil || content.Status.SnapshotHandle == nil {
+		return "", true
+	}
+	return *content.Status.SnapshotHandle, true
 }
