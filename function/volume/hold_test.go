@@ -5,6 +5,7 @@ package volume_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -241,4 +242,47 @@ func TestHoldAfterACrashOfAnother(t *testing.T) {
 	require.ErrorIs(t, err, snapshot.ErrExists)
 	require.Equal(t, stored, d.Stored())
 	require.Zero(t, d.times(), "nothing was held for nothing")
+}
+
+// TestHoldAndCrash lets the host die before and after each thing that a held group asks the storage for. Whatever the next one finds, it ends with snapshots that were all
+// asked for while the database was held; one that has to give up leaves nothing.
+func TestHoldAndCrash(t *testing.T) {
+	t.Parallel()
+	for at := 1; at <= 40; at += 2 {
+		for _, cancelled := range []bool{false, true} {
+			t.Run(fmt.Sprint(at, " cancelled ", cancelled), func(t *testing.T) {
+				t.Parallel()
+				d := newDatabase(t, memsnap.Options{CutAfter: 20 * time.Millisecond})
+				args := d.args(map[string]any{"keepOutput": false})
+				call, _ := d.call()
+				d.live(at)
+				_, err := d.exec1(t.Context(), call, args)
+				d.live(0)
+				require.False(t, d.held())
+				if err != nil {
+					require.ErrorIs(t, err, errDead)
+				} else {
+					require.Greater(t, at, 20, "the host died too seldom to prove anything")
+				}
+				call.Resumed = true
+				if cancelled {
+					ctx, cancel := context.WithCancel(t.Context())
+					cancel()
+					_, err := d.exec1(ctx, call, args)
+					require.ErrorIs(t, err, context.Canceled)
+					d.gone()
+					return
+				}
+				out, err := d.exec1(t.Context(), call, args)
+				require.NoError(t, err)
+				require.Equal(t, []string{"app/one", "app/two"}, d.Snapshots())
+				require.Len(t, d.Stored(), 2)
+				require.Empty(t, d.unheld)
+				require.False(t, d.held())
+				if out["adopted"] == true {
+					require.Equal(t, 1, d.times())
+				}
+			})
+		}
+	}
 }
