@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/davit-project/davit/cluster/kubecluster"
 	"github.com/davit-project/davit/function/volume"
@@ -139,7 +140,9 @@ func (k *onKube) close(context.Context) error { return nil }
 const removal = 25 * time.Second
 
 func (k *onKube) volumes() (volume.Deps, error) {
-	driver, err := csi.NewForConfig(k.config, nil)
+	config := rest.CopyConfig(k.config)
+	config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(config.QPS, config.Burst) // --qps and --burst hold: the driver would raise what it takes for low
+	driver, err := csi.NewForConfig(config, nil)
 	if err != nil {
 		return volume.Deps{}, err
 	}

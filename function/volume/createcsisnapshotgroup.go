@@ -149,7 +149,10 @@ func (in createCSISnapshotGroupArgs) claims(call *function.Call, h *holder) ([]s
 		}
 		claims = slices.Sorted(maps.Keys(found))
 	}
-	if len(claims) == 0 {
+	switch {
+	case len(claims) == 0 && h != nil:
+		return nil, fmt.Errorf("argument pvcs is required: %s, which is to be held, is none of the action's subject, or mounts no claim", h.pod)
+	case len(claims) == 0:
 		return nil, errors.New("argument pvcs is required: no running pod of the action's subject mounts a claim")
 	}
 	for i, claim := range claims {

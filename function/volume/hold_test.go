@@ -196,6 +196,8 @@ func TestHoldOfSeveralPods(t *testing.T) {
 	out, err := d.exec1(t.Context(), call, args)
 	require.NoError(t, err)
 	require.Len(t, out["snapshots"], 1, "those of the pod that is held")
+	_, err = d.exec1(t.Context(), call, d.args(map[string]any{"pod": "stranger"}))
+	require.ErrorContains(t, err, "argument pvcs is required: stranger, which is to be held, is none of the action's subject")
 	call.Subject.Pods = nil
 	_, err = d.exec1(t.Context(), call, d.args(nil))
 	require.ErrorContains(t, err, "has no running pod")

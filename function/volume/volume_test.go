@@ -208,3 +208,37 @@ func TestCancel(t *testing.T) {
 		}
 	}
 }
+
+// TestRetry takes the same snapshot again when the first attempt has failed.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, &memsnap.Options{CutAfter: time.Second, DeleteAfter: time.Second})
+		call, _ := functiontest.NewCall("run/a/b")
+		out, err := p.function("CreateCSISnapshot").Exec(t.Context(), call, createArgs())
+		require.NoError(t, err)
+		name := out["name"].(string)
+		p.must("DeleteCSISnapshot", "run/a/c", map[string]any{"name": name, "namespace": app})
+		p.SetProblem(ref(name), "the pool is full")
+		_, err = p.function("CreateCSISnapshot").Exec(t.Context(), call, createArgs())
+		require.ErrorIs(t, err, snapshot.ErrFailed)
+		p.gone()
+		p.SetProblem(ref(name), "")
+		call.Attempt = 2
+		out, err = p.function("CreateCSISnapshot").Exec(t.Context(), call, createArgs())
+		require.NoError(t, err)
+		require.Equal(t, name, out["name"])
+		require.Equal(t, []string{"app/" + name}, p.Snapshots())
+	})
+}
+
+// TestRestoreThatWaitsForAPod does not wait for storage that is made when a pod uses the claim.
+func TestRestoreThatWaitsForAPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t, &memsnap.Options{WaitForPod: true})
+		p.must("CreateCSISnapshot", "run/a/b", with(createArgs(), map[string]any{"name": "made"}))
+		_, rec, err := p.run("RestoreCSISnapshot", "run/a/c", map[string]any{"name": "made", "pvc": "new", "namespace": app, "storageClass": "x", "restoreSize": "1Gi"})
+		require.NoError(t, err)
+		require.Contains(t, fmt.Sprint(rec.Progress()), "its storage is when a pod first uses it")
+		require.Equal(t, "content of data", p.content("new"))
+	})
+}
