@@ -411,6 +411,13 @@ func TestRestoreOfKanister(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, state(t, to))
 	require.Contains(t, strings.Join(d.said, "\n"), `database "Empty One" was there before`)
+
+	// What only other versions know is left out.
+	d.put("plain", []byte("SET transaction_timeout = 0;\nSET default_with_oids TO false;\nSET search_path = '';\nCOMMENT ON EXTENSION nobody IS 'x';\nCREATE TABLE public.plain (a int);\n"))
+	_, err = d.do(pgdump.Restore, at(to), "plain")
+	require.NoError(t, err)
+	_, err = to.SQL(t.Context(), "postgres", "SELECT FROM plain;")
+	require.NoError(t, err)
 }
 
 // Nothing that stands in an object reaches the pod.

@@ -42,6 +42,8 @@ type restorer struct {
 	version int
 	// admin makes databases, and holds the lock.
 	admin *session
+	// settings are those that the server knows.
+	settings map[string]bool
 	// there are the databases that were there before.
 	there []string
 	// made are those that this restore has made, in order, with the comment each is to have.
@@ -69,7 +71,7 @@ func restore(ctx context.Context, s *server, b *location.Bucket, req *Request, e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &restorer{
-		ctx: ctx, server: s, mark: "davit restores " + req.Path, comments: map[string]string{}, held: map[string]*session{}, told: map[string]bool{}, tick: &ticker{tell: env.Progress},
+		ctx: ctx, server: s, mark: "davit restores " + req.Path, comments: map[string]string{}, held: map[string]*session{}, told: map[string]bool{}, settings: map[string]bool{}, tick: &ticker{tell: env.Progress},
 	}
 	defer func() {
 		r.killAll()
@@ -124,6 +126,13 @@ func (r *restorer) begin() (err error) {
 	}
 	if got[1] != "t" {
 		return errBusy
+	}
+	names, err := r.admin.ask(r.ctx, "SELECT name FROM pg_catalog.pg_settings;")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		r.settings[strings.ToLower(name)] = true
 	}
 	rows, err := r.admin.ask(r.ctx, "SELECT datname, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database;")
 	if err != nil {
@@ -196,6 +205,11 @@ func (r *restorer) connect(name string) error {
 			return err
 		}
 	}
+	if r.current != nil {
+		if err := r.current.flush(); err != nil { // so that an error shows early
+			return err
+		}
+	}
 	if held := r.held[name]; held != nil {
 		r.current = held
 		return nil
@@ -235,6 +249,11 @@ func (r *restorer) statement(text []byte) error {
 	case isOf && comments.MatchString(short) && len(text) <= maxCommand: // a longer one is set at once
 		r.comments[name] = string(text)
 		return nil
+	case isOf && (r.current == nil || r.current.database != name): // in a transaction on another database, it would lock this one until the end
+		_, err := r.admin.ask(r.ctx, string(text))
+		return err
+	case r.unknown(short):
+		return nil
 	}
 	if r.current == nil {
 		if err := r.connect("postgres"); err != nil {
@@ -245,6 +264,23 @@ func (r *restorer) statement(text []byte) error {
 		return nil
 	}
 	return r.current.write(append(text, '\n'))
+}
+
+// unknown tells whether a statement does nothing that counts on this server: it sets what the server does not have, as newer and older versions of pg_dump do, or the comment that
+// an extension has by itself and that only its owner may set.
+func (r *restorer) unknown(text string) bool {
+	if extensionComment.MatchString(text) {
+		return true
+	}
+	m := setting.FindStringSubmatch(text)
+	if m == nil || r.settings[strings.ToLower(m[1])] {
+		return false
+	}
+	if !r.told["setting "+m[1]] {
+		r.told["setting "+m[1]] = true
+		r.server.warn(fmt.Sprintf("setting %s of the dump is not known to this server", m[1]))
+	}
+	return true
 }
 
 // part executes a piece of a statement, or of rows.

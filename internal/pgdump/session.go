@@ -146,6 +146,14 @@ func (s *session) write(p []byte) error {
 	return nil
 }
 
+// flush has psql execute what it was given.
+func (s *session) flush() error {
+	if err := s.in.Flush(); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
 // ask executes a statement and returns the fields of its rows, when all before it is executed too.
 func (s *session) ask(ctx context.Context, statement string) ([]string, error) {
 	_, _ = s.in.WriteString(statement + "\nSELECT '" + s.token + "';\n")

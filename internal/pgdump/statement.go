@@ -13,7 +13,10 @@ var (
 	ofDatabase = regexp.MustCompile(`(?is)^(?:ALTER\s+DATABASE\s+|COMMENT\s+ON\s+DATABASE\s+|SECURITY\s+LABEL\s+.{0,80}?ON\s+DATABASE\s+|(?:GRANT|REVOKE)\s[^;"']{0,200}?\sON\s+DATABASE\s+)`)
 	// inCatalog marks a template in the catalogue, as older versions of pg_dump do.
 	inCatalog = regexp.MustCompile(`(?i)^UPDATE\s+pg_catalog\.pg_database\s`)
-	comments  = regexp.MustCompile(`(?i)^COMMENT\s`)
+	// setting sets what comes with the server; settings of extensions have a dot.
+	setting          = regexp.MustCompile(`(?i)^SET\s+(?:SESSION\s+)?([a-z_]+)\s*(?:=|\sTO\s)`)
+	extensionComment = regexp.MustCompile(`(?i)^COMMENT\s+ON\s+EXTENSION\s`)
+	comments         = regexp.MustCompile(`(?i)^COMMENT\s`)
 	// ignored are commands around connects: a session is restricted anyway, and begins with the encoding of its database.
 	ignored  = regexp.MustCompile(`^\\(?:(?:un)?restrict|encoding) [0-9A-Za-z_]+$`)
 	bareName = regexp.MustCompile(`^[A-Za-z_\x{80}-\x{10ffff}][0-9A-Za-z_$\x{80}-\x{10ffff}]*`)
