@@ -130,18 +130,18 @@ func TestExportLeavesItsInstance(t *testing.T) {
 
 func TestExportIsStopped(t *testing.T) {
 	w := withInstance()
-	h := newHost(w, quick)
+	waits := quick
+	waits.CleanUp = time.Minute
+	h := newHost(w, waits)
 	ctx, cancel := context.WithCancel(t.Context())
 	h.write = func(ctx context.Context, _ *function.Call, _ dumpRequest) error {
 		cancel()
 		return context.Cause(ctx)
 	}
 	call, _ := newCall()
-	began := time.Now()
 	_, err := h.funcs["ExportRDSSnapshotToLocation"].Exec(ctx, call, exportArgs())
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, []string{"db"}, w.all(instanceKind))
-	require.Less(t, time.Since(began), 5*time.Second)
 }
 
 func TestExportBesideAStranger(t *testing.T) {
