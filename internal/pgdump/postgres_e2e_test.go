@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -101,9 +102,10 @@ type depot struct {
 	mu   sync.Mutex
 	// progress is called where it is set.
 	progress func()
+	ctx      context.Context
 }
 
-func newDepot(t *testing.T) *depot { return &depot{t: t, dir: t.TempDir()} }
+func newDepot(t *testing.T) *depot { return &depot{t: t, dir: t.TempDir(), ctx: t.Context()} }
 
 func (d *depot) open(ctx context.Context, _ []byte) (*location.Bucket, error) {
 	return location.Open(ctx, &location.Location{Type: location.TypeFile, Bucket: d.dir}, map[string]location.Opener{location.TypeFile: file.Open}, nil)
@@ -111,7 +113,7 @@ func (d *depot) open(ctx context.Context, _ []byte) (*location.Bucket, error) {
 
 // do asks for a dump or a restore of path.
 func (d *depot) do(op string, s pgdump.Server, path string, databases ...string) (mover.Result, error) {
-	return pgdump.Do(d.t.Context(), &pgdump.Request{Op: op, Server: s, Profile: json.RawMessage("{}"), Path: path, Databases: databases}, pgdump.Env{
+	return pgdump.Do(d.ctx, &pgdump.Request{Op: op, Server: s, Profile: json.RawMessage("{}"), Path: path, Databases: databases}, pgdump.Env{
 		Open: d.open,
 		Warn: func(text string) {
 			d.mu.Lock()
@@ -300,6 +302,12 @@ func TestDumpFails(t *testing.T) {
 	_, err = s.SQL(t.Context(), "shop", "INSERT INTO items SELECT i, repeat(md5(i::text), 100), NULL FROM generate_series(10000, 30000) i;")
 	require.NoError(t, err)
 	slow := d.progress
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	d.ctx, d.progress = ctx, func() { cancel(stop) }
+	fails("before", "stop", at(s), "shop")
+	d.ctx = t.Context()
+
 	d.progress = func() { _ = s.Kill() }
 	fails("before", "dump database ", at(s), "shop")
 	d.progress = slow
@@ -349,8 +357,26 @@ func TestRestoreFails(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, empty, databases())
 
-	// What a restore that died has left is made anew.
+	// One that is stopped tidies up.
 	d.put("good", good)
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	d.ctx = ctx
+	d.put("slow", []byte("CREATE DATABASE slow TEMPLATE template0;\n\\connect slow\nCREATE TABLE t (a int);\nSELECT pg_sleep(60);\n"))
+	go func() {
+		defer cancel(stop)
+		for range 600 {
+			if got, err := to.SQL(ctx, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'davit' AND query LIKE '%pg_sleep%';"); err != nil || got == "1" {
+				return
+			}
+		}
+	}()
+	_, err = d.do(pgdump.Restore, at(to), "slow")
+	require.ErrorIs(t, err, stop)
+	require.Equal(t, empty, databases())
+	d.ctx = t.Context()
+
+	// What a restore that died has left is made anew.
 	_, err = to.SQL(t.Context(), "postgres", "CREATE DATABASE shop; COMMENT ON DATABASE shop IS 'davit restores good';")
 	require.NoError(t, err)
 	_, err = to.SQL(t.Context(), "shop", "CREATE TABLE items (half int);")

@@ -3,6 +3,7 @@ package pgdump
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/davit-project/davit/internal/mover"
@@ -30,6 +31,11 @@ func Do(ctx context.Context, req *Request, env Env) (_ mover.Result, err error) 
 	if env.Progress == nil {
 		env.Progress = func(mover.Progress) {}
 	}
+	defer func() {
+		if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) { // a program that was killed for it says something else
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+	}()
 	s, release, err := connectTo(ctx, req.Server, env.Warn)
 	if err != nil {
 		return mover.Result{}, err

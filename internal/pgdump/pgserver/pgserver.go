@@ -202,8 +202,21 @@ func (s *Server) SQL(ctx context.Context, database, statements string) (string, 
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Kill ends the server as a failure of its machine would.
-func (s *Server) Kill() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
+// Kill ends the server and its sessions as a failure of their machine would. Linux only.
+func (s *Server) Kill() error {
+	parent := s.cmd.Process.Pid
+	err := syscall.Kill(parent, syscall.SIGSTOP) // it makes no more
+	stats, globErr := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		text, readErr := os.ReadFile(name)
+		_, after, _ := strings.Cut(string(text), ") ") // state, and the parent
+		pid, convErr := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if fields := strings.Fields(after); readErr == nil && convErr == nil && len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+		}
+	}
+	return errors.Join(err, globErr, syscall.Kill(parent, syscall.SIGKILL))
+}
 
 // Close ends the server and removes its data. A second call does nothing.
 func (s *Server) Close() error {
