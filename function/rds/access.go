@@ -27,7 +27,7 @@ const (
 
 // credentials say how the functions sign in to AWS.
 type credentials struct {
-	CredentialsSource string `arg:"credentialsSource" default:"profile" enum:"profile,secret,eks_service_account,serviceaccount" doc:"Where the AWS credentials come from; the last two are the same: the identity of the host program's surroundings."`
+	CredentialsSource string `arg:"credentialsSource" default:"profile" enum:"profile,secret,eks_service_account,serviceaccount" doc:"Where the AWS credentials come from; the last two are one: the host's surroundings."`
 	CredentialsSecret string `arg:"credentialsSecret,optional" doc:"Name of the secret, among the action's or the phase's, where the source is secret."`
 	Region            string `arg:"region,optional" doc:"AWS region; the profile's if unset, or else that of the host program's surroundings."`
 }
