@@ -2,23 +2,11 @@ package kubecluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/davit-project/davit/cluster"
+	"github.com/davit-project/davit/internal/apifault"
 )
-
-// denial is how an API server words that its authorizer refused a request, or that a role may not be given away. Admission refuses with the
-// same status and reason, in words of its own. Source: k8s.io/apiserver, pkg/endpoints/handlers/responsewriters/errors.go.
-var denial = regexp.MustCompile(`forbidden: User "(?:[^"\\]|\\.)*" cannot \S+ (?:resource|path) "|is attempting to grant RBAC permissions not currently held`)
-
-// passing is how admission refuses what may be let in later: a quota is full, a service account is not there yet, the server has just begun.
-var passing = regexp.MustCompile(`forbidden: (?:exceeded quota|status unknown for quota|insufficient quota|error looking up service account|not yet ready)`)
 
 // apiError says which request failed and why, in the server's words, and wraps the error of package cluster that fits: ErrNotFound, ErrDenied for a
 // refusal by the authorizer, ErrExists, and ErrInvalid for what the server refuses for good, be it by validation or by admission. What may
@@ -43,52 +31,16 @@ func requestError(ctx context.Context, verb string, ref cluster.Ref, err error) 
 
 // classify finds the error of package cluster that fits an answer of the server; nil for none.
 func classify(err error) error {
-	switch apierrors.ReasonForError(err) {
-	case metav1.StatusReasonNotFound, metav1.StatusReasonGone:
-		if unknownPath(err) {
-			return cluster.ErrInvalid
-		}
+	switch apifault.Of(err) {
+	case apifault.NotFound:
 		return cluster.ErrNotFound
-	case metav1.StatusReasonAlreadyExists:
+	case apifault.Exists:
 		return cluster.ErrExists
-	case metav1.StatusReasonUnauthorized:
+	case apifault.Denied:
 		return cluster.ErrDenied
-	case metav1.StatusReasonForbidden:
-		return classifyForbidden(err)
-	case metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed, metav1.StatusReasonNotAcceptable,
-		metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonRequestEntityTooLarge:
+	case apifault.UnknownPath, apifault.Refused:
 		return cluster.ErrInvalid
-	}
-	return nil
-}
-
-// classifyForbidden tells apart what shares the reason Forbidden: the authorizer, and admission with quotas and policies.
-func classifyForbidden(err error) error {
-	message := err.Error()
-	switch {
-	case denial.MatchString(message):
-		return cluster.ErrDenied
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return cluster.ErrInvalid
-	case passing.MatchString(message):
+	default:
 		return nil
-	case foreign(err): // something before the API server refused: a proxy, a gateway
-		return cluster.ErrDenied
 	}
-	return cluster.ErrInvalid
-}
-
-// unknownPath tells whether the server does not know the path of a request at all: its answer names no object, or is none of the API.
-func unknownPath(err error) bool {
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok || !apierrors.IsNotFound(err) {
-		return false
-	}
-	details := status.ErrStatus.Details
-	return foreign(err) || details == nil || details.Name == "" && details.Kind == ""
-}
-
-// foreign tells whether an answer was no Status of an API server.
-func foreign(err error) bool {
-	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/davit-project/davit/cluster"
+	"github.com/davit-project/davit/internal/apifault"
 	"github.com/davit-project/davit/internal/testcluster"
 )
 
@@ -281,7 +282,7 @@ func TestCustomResourceOfAnotherVersion(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := c.clients.Dynamic.Resource(gvr).Get(ctx, "g", metav1.GetOptions{})
 		_, errNew := c.clients.Dynamic.Resource(gvr.GroupResource().WithVersion("v1")).List(ctx, metav1.ListOptions{})
-		return unknownPath(err) && errNew == nil
+		return apifault.Of(err) == apifault.UnknownPath && errNew == nil
 	}, 30*time.Second, 50*time.Millisecond)
 	require.Eventually(t, func() bool {
 		_, err = c.Get(ctx, ref)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/davit-project/davit/cluster"
+	"github.com/davit-project/davit/internal/apifault"
 )
 
 // shortNames are kinds that blueprints write and no server knows by that name.
@@ -178,15 +179,15 @@ func (c *Cluster) request(ref cluster.Ref, do func(dynamic.ResourceInterface, cl
 		return at, needsNamespace(at)
 	}
 	err = do(c.client(at), at)
-	if err == nil || !unknownPath(err) && !apierrors.IsForbidden(err) {
+	if err == nil || apifault.Of(err) != apifault.UnknownPath && !apierrors.IsForbidden(err) {
 		return at, err
 	}
-	if unknownPath(err) {
+	if apifault.Of(err) == apifault.UnknownPath {
 		meta.MaybeResetRESTMapper(c.clients.Mapper)
 	}
 	again, lookErr := c.lookUp(ref)
 	switch fixed := again.at(ref); {
-	case lookErr != nil && unknownPath(err):
+	case lookErr != nil && apifault.Of(err) == apifault.UnknownPath:
 		return at, lookErr
 	case lookErr != nil:
 		return at, err

@@ -14,7 +14,7 @@ var table = map[string][]string{
 	"engine/rbac": {"blueprint", "function", "template"},
 
 	"cluster/execstream":   {"cluster"},
-	"cluster/kubecluster":  {"cluster"},
+	"cluster/kubecluster":  {"cluster", "internal/apifault"},
 	"cluster/localcluster": {"cluster"},
 	"cluster/session":      {"cluster"},
 
@@ -43,13 +43,14 @@ var table = map[string][]string{
 
 	"snapshot/snapshottest": {"snapshot"},
 	"snapshot/memsnap":      {"snapshot"},
-	"snapshot/csi":          {"snapshot"},
+	"snapshot/csi":          {"snapshot", "internal/apifault"},
 
 	"template/kubedata": {"template", "cluster"},
 
 	"internal/agent":     {"location", "location/codec", "cluster", "internal/mover", "internal/pgdump"},
 	"internal/mover":     {"location", "location/repository"},
 	"internal/pgdump":    {"location", "internal/mover"},
+	"internal/apifault":  {},
 	"internal/arrows":    {},
 	"internal/e2e":       {},
 	"internal/endurance": {},

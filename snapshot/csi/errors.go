@@ -2,15 +2,12 @@ package csi
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/davit-project/davit/internal/apifault"
 	"github.com/davit-project/davit/snapshot"
 )
 
@@ -41,13 +38,6 @@ const (
 // errMissing says what a cluster without the snapshot API lacks.
 const errMissing = "the cluster does not serve snapshot.storage.k8s.io/v1: the custom resource definitions of external-snapshotter and its snapshot-controller are not installed"
 
-// unauthorized is how an API server words that its authorizer refused a request. Quotas, policies and webhooks refuse with the same status in words of their own.
-// Source: k8s.io/apiserver, pkg/endpoints/handlers/responsewriters/errors.go.
-var unauthorized = regexp.MustCompile(`forbidden: User "(?:[^"\\]|\\.)*" cannot \S+ (?:resource|path) "`)
-
-// crowded is how admission refuses what may be let in later.
-var crowded = regexp.MustCompile(`forbidden: (?:exceeded quota|status unknown for quota|insufficient quota|not yet ready)`)
-
 // requestError says which request failed and why, and wraps the error of package snapshot that fits. Nil stays nil.
 func requestError(ctx context.Context, verb string, o object, err error) error {
 	switch {
@@ -57,9 +47,9 @@ func requestError(ctx context.Context, verb string, o object, err error) error {
 		return fmt.Errorf("%s %s: %w", verb, o, context.Cause(ctx))
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("%s %s: others change it all the time; try again", verb, o)
-	case absentAPI(err):
+	case apifault.Of(err) == apifault.UnknownPath:
 		return fmt.Errorf("%s %s: %w: %s", verb, o, snapshot.ErrUnsupported, errMissing)
-	case apierrors.IsNotFound(err):
+	case apifault.Of(err) == apifault.NotFound:
 		return fmt.Errorf("%s %s: %w", verb, o, snapshot.ErrNotFound)
 	}
 	if kind := classify(err); kind != nil {
@@ -70,41 +60,18 @@ func requestError(ctx context.Context, verb string, o object, err error) error {
 
 // classify finds the error of package snapshot that fits an answer of the server; nil for what may succeed later.
 func classify(err error) error {
-	switch apierrors.ReasonForError(err) {
-	case metav1.StatusReasonAlreadyExists:
+	switch apifault.Of(err) {
+	case apifault.NotFound:
+		return snapshot.ErrNotFound
+	case apifault.Exists:
 		return snapshot.ErrExists
-	case metav1.StatusReasonUnauthorized:
+	case apifault.Denied:
 		return snapshot.ErrDenied
-	case metav1.StatusReasonForbidden:
-		switch {
-		case crowded.MatchString(err.Error()):
-			return nil
-		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-			return snapshot.ErrInvalid
-		case unauthorized.MatchString(err.Error()), foreign(err):
-			return snapshot.ErrDenied
-		}
+	case apifault.Refused:
 		return snapshot.ErrInvalid
-	case metav1.StatusReasonInvalid, metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed, metav1.StatusReasonNotAcceptable,
-		metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonRequestEntityTooLarge:
-		return snapshot.ErrInvalid
+	default:
+		return nil
 	}
-	return nil
-}
-
-// absentAPI tells whether the server does not know the path of a request at all: its answer is none of the API, or names no object.
-func absentAPI(err error) bool {
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok || !apierrors.IsNotFound(err) {
-		return false
-	}
-	details := status.ErrStatus.Details
-	return foreign(err) || details == nil || details.Name == "" && details.Kind == ""
-}
-
-// foreign tells whether an answer was no Status of an API server.
-func foreign(err error) bool {
-	return apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // Of a request that meets a conflict: how often it is tried, and the pause before the second try, which doubles.

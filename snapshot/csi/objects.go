@@ -7,10 +7,10 @@ import (
 	"maps"
 
 	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/davit-project/davit/internal/apifault"
 	"github.com/davit-project/davit/snapshot"
 )
 
@@ -93,4 +93,4 @@ func preconditions(found metav1.Object) metav1.DeleteOptions {
 }
 
 // gone tells whether the answer to a removal means that there is nothing left to do.
-func gone(err error) bool { return apierrors.IsNotFound(err) && !absentAPI(err) }
+func gone(err error) bool { return apifault.Of(err) == apifault.NotFound }
