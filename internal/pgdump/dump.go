@@ -94,9 +94,9 @@ func (s *server) dumpAll(ctx context.Context, databases []string, to io.Writer, 
 
 // dumpOne runs pg_dump for a database.
 func (s *server) dumpOne(ctx context.Context, name string, to io.Writer, tick *ticker) error {
-	args := []string{"--no-password", "--create"}
+	args := []string{"--no-password", keepAlive, "--create"}
 	if slices.Contains(everyServer(), name) {
-		args = args[:1]
+		args = args[:2]
 		if _, err := io.WriteString(to, "\\connect "+name+"\n"); err != nil {
 			return err
 		}

@@ -67,6 +67,9 @@ func connectTo(ctx context.Context, s Server, warn func(string)) (_ *server, clo
 	return out, closer, nil
 }
 
+// keepAlive is the only setting that no variable of libpq has. Without it, a network that forgets quiet connections ends the restore of a large index.
+const keepAlive = "--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=8"
+
 // env is the environment of a program that works on a database. Nothing of the password is elsewhere, and nothing of the surroundings steers it.
 func (s *server) env(database string) []string {
 	env := []string{

@@ -60,7 +60,7 @@ func (s *server) open(ctx context.Context, database string, tx bool) (*session, 
 	}}
 	ctx, out.cancel = context.WithCancel(ctx)
 	out.cmd = exec.CommandContext(ctx, "psql", "--no-psqlrc", "--quiet", "--no-password", "--no-align", "--tuples-only", "--record-separator-zero", "--field-separator-zero",
-		"--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never", "--file=-")
+		"--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never", "--file=-", keepAlive)
 	out.cmd.Env, out.cmd.Stderr, out.cmd.WaitDelay = s.env(database), out.errs, endTime
 	pipe, err := out.cmd.StdinPipe()
 	if err != nil {
