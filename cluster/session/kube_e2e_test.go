@@ -32,7 +32,7 @@ const hostEnv = "DAVIT_SESSION_HOST"
 func TestMain(m *testing.M) {
 	if args := os.Getenv(hostEnv); args != "" {
 		if err := beHost(strings.Fields(args)); err != nil {
-			fmt.Println("failed:", err)
+			fmt.Fprintln(os.Stdout, "failed:", err)
 			os.Exit(1)
 		}
 	}
@@ -55,7 +55,7 @@ func beHost(args []string) error {
 	if _, err := s.Open(context.Background()); err != nil {
 		return err
 	}
-	fmt.Println("held")
+	fmt.Fprintln(os.Stdout, "held")
 	select {}
 }
 

@@ -29,11 +29,11 @@ type twoVolumes struct {
 }
 
 // stopAll defines stop_all and go_on for the processes that are called $server. It needs them in the container's view of processes, none of them its first one, which nobody can stop:
-// hence shareProcessNamespace. A process is asked to stop and stops somewhat later, and may start another one before: so it looks until two looks find nothing that runs. What a
-// process was writing when it was stopped is written then, as the system call ends before.
+// hence shareProcessNamespace. A process is asked to stop and stops somewhat later, and may start another one before: so it looks until two looks find nothing that runs. One that ended meanwhile
+// stays as a zombie, as the server does not wait for it now. What a process was writing when it was stopped is written then, as the system call ends before.
 const stopAll = `
 servers() { grep -lx "$server" /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3; }
-running() { for p in $(servers); do grep -L '^State:.T' /proc/$p/task/*/status; done 2>/dev/null; }
+running() { for p in $(servers); do grep -L '^State:.[TZ]' /proc/$p/task/*/status; done 2>/dev/null; }
 go_on() { kill -CONT $(servers); }
 stop_all() {
   trap go_on EXIT
