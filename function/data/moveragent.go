@@ -11,6 +11,7 @@ import (
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/internal/hearing"
 	"github.com/davit-project/davit/internal/mover"
 )
 
@@ -41,7 +42,7 @@ func (d Deps) runAgent(ctx context.Context, call *function.Call, at container, r
 	}
 	var absent error
 	for _, name := range agentNames() {
-		x := &agentExec{hearing: newHearing(ctx, call, slog.String("pod", at.pod)), request: text}
+		x := &agentExec{Hearing: hearing.New(ctx, call, slog.String("pod", at.pod), progressOf), request: text}
 		result, err := x.run(ctx, d.Exec, at, name)
 		if !errors.Is(err, errNoAgent) {
 			return result, err
@@ -53,7 +54,7 @@ func (d Deps) runAgent(ctx context.Context, call *function.Call, at container, r
 
 // agentExec is one call of the agent.
 type agentExec struct {
-	*hearing
+	*hearing.Hearing
 	request []byte
 	// greeted and answered are closed when the agent has said hello and has replied.
 	greeted, answered chan struct{}
@@ -62,13 +63,13 @@ type agentExec struct {
 // run executes the agent under a name. Its standard input stays open until the reply has come: the end of it tells the agent that nobody waits any more.
 func (x *agentExec) run(ctx context.Context, e cluster.Executor, at container, name string) (mover.Result, error) {
 	x.greeted, x.answered = make(chan struct{}), make(chan struct{})
-	x.follower.Hello = func() { closeOnce(x.greeted) }
-	x.follower.Reply = func(r mover.Reply) {
-		x.replied(r)
+	x.Follower.Hello = func() { closeOnce(x.greeted) }
+	x.Follower.Reply = func(r mover.Reply) {
+		x.Replied(r)
 		closeOnce(x.answered)
 	}
-	log := x.follower.Other
-	x.follower.Other = func(line []byte) {
+	log := x.Follower.Other
+	x.Follower.Other = func(line []byte) {
 		if isClosed(x.greeted) { // else it is a shell that complains, or another program
 			log(line)
 		}
@@ -83,25 +84,31 @@ func (x *agentExec) run(ctx context.Context, e cluster.Executor, at container, n
 		defer feed.Close() //nolint:errcheck // never fails
 		x.feed(ctx, feed, cancel)
 	}()
-	errs := &mover.Follower{Progress: x.follower.Progress, Other: x.follower.Other}
+	errs := &mover.Follower{Progress: x.Follower.Progress, Other: x.Follower.Other}
 	err := e.Exec(ctx, cluster.Command{
-		Namespace: at.namespace, Pod: at.pod, Container: at.name, Args: []string{name, "mover", "-"}, Stdin: in, Stdout: x.follower, Stderr: errs,
+		Namespace: at.namespace, Pod: at.pod, Container: at.name, Args: []string{name, "mover", "-"}, Stdin: in, Stdout: x.Follower, Stderr: errs,
 	})
 	_ = in.Close() // ends a write that nobody takes any more
 	cancel(err)
 	<-fed
-	_, _ = x.follower.Close(), errs.Close()
+	_, _ = x.Follower.Close(), errs.Close()
 	switch {
-	case isClosed(x.answered) && x.succeeded(): // how the stream went on does not count
-		return x.outcome(at.String(), nil)
+	case isClosed(x.answered) && x.Succeeded(): // how the stream went on does not count
+		return x.told(at, nil)
 	case outer.Err() != nil:
 		return mover.Result{}, context.Cause(outer)
 	case isClosed(x.answered):
-		return x.outcome(at.String(), nil)
+		return x.told(at, nil)
 	case !isClosed(x.greeted) && lacksAgent(err):
 		return mover.Result{}, fmt.Errorf("%s: %w", at, errNoAgent)
 	}
-	return x.outcome(at.String(), err)
+	return x.told(at, err)
+}
+
+// told is what the agent has said of its work.
+func (x *agentExec) told(at container, err error) (mover.Result, error) {
+	result, err := x.Outcome(at.String(), err)
+	return result, forGood(err)
 }
 
 // feed sends what the agent is to read, each thing when it is its time.

@@ -1,17 +1,15 @@
 package data
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
-	"sync"
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/internal/hearing"
 	"github.com/davit-project/davit/function/internal/podspec"
 	"github.com/davit-project/davit/internal/mover"
 )
@@ -39,17 +37,8 @@ func (d Deps) runPod(ctx context.Context, call *function.Call, w podWork, req *m
 	if err != nil {
 		return mover.Result{}, function.Permanent(err)
 	}
-	where := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
-	heard := newHearing(ctx, call, slog.String("pod", pod.Name))
-	var left bytes.Buffer
-	pod.Log, pod.Results = heard.follower, &left
-	err = d.Pods.RunPod(ctx, pod)
-	if !errors.Is(err, cluster.ErrInvalid) && !errors.Is(err, cluster.ErrExists) { // then a pod of this name, if there is one, is somebody else's
-		call.AfterRecord(ctx, where, func(ctx context.Context) error { return d.Pods.RemovePod(ctx, pod.Namespace, pod.Name) })
-	}
-	_, _ = heard.follower.Write(left.Bytes()) // the reply once more: the log may have lost it
-	_ = heard.follower.Close()
-	return heard.outcome(where, err)
+	result, err := hearing.RunPod(ctx, call, d.Pods, pod, progressOf)
+	return result, forGood(err)
 }
 
 // pod makes the pod of the mover.
@@ -84,79 +73,6 @@ func (d Deps) pod(call *function.Call, w podWork, req *mover.Request) (cluster.P
 		Labels: labels, Annotations: podspec.Annotations(call, w.settings.PodAnnotations), Override: override,
 		Claims: w.claims, Profile: text,
 	}, nil
-}
-
-// tailLines and lineShown bound what an error shows of what a far end wrote.
-const (
-	tailLines = 10
-	lineShown = 400
-)
-
-// hearing is what the near end hears of a far end.
-type hearing struct {
-	follower *mover.Follower
-	mask     func(string) string
-
-	mu    sync.Mutex
-	reply *mover.Reply
-	tail  []string
-}
-
-func newHearing(ctx context.Context, call *function.Call, where slog.Attr) *hearing {
-	h := &hearing{mask: call.Mask}
-	h.follower = &mover.Follower{
-		Reply:    h.replied,
-		Progress: func(p mover.Progress) { call.Report(ctx, progressOf(p)) },
-		Other: func(line []byte) {
-			h.keep(string(line[:min(len(line), lineShown)]))
-			call.Log.LogAttrs(ctx, slog.LevelInfo, string(line), where)
-		},
-	}
-	return h
-}
-
-func (h *hearing) replied(r mover.Reply) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.reply = &r
-}
-
-// succeeded tells whether the far end has said that all is well.
-func (h *hearing) succeeded() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.reply != nil && h.reply.Fault == nil
-}
-
-func (h *hearing) keep(line string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.tail = append(h.tail, line)
-	h.tail = h.tail[max(0, len(h.tail)-tailLines):]
-}
-
-// outcome is what the far end has said, or that it has said nothing. Err is what running it returned.
-func (h *hearing) outcome(where string, err error) (mover.Result, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	exit := (*cluster.ExitError)(nil)
-	exited := errors.As(err, &exit)
-	switch {
-	case err != nil && !exited:
-		return mover.Result{}, forGood(fmt.Errorf("%s: %w", where, err))
-	case h.reply != nil && h.reply.Fault != nil:
-		return mover.Result{}, forGood(fmt.Errorf("%s: %w", where, h.reply.Fault))
-	case exited:
-		told := &cluster.ExitError{What: where, Code: exit.Code}
-		for _, line := range h.tail {
-			told.Tail += h.mask(line) + "\n"
-		}
-		return mover.Result{}, told
-	case h.reply == nil:
-		return mover.Result{}, fmt.Errorf("%s: ended without a word of what it has done, so nothing is known to be done", where)
-	default:
-		return h.reply.Result, nil
-	}
 }
 
 // progressOf makes a line for people of what a far end tells.

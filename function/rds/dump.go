@@ -1,19 +1,21 @@
 package rds
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/function"
+	"github.com/davit-project/davit/function/internal/hearing"
 	"github.com/davit-project/davit/function/internal/podspec"
+	"github.com/davit-project/davit/internal/mover"
 	"github.com/davit-project/davit/internal/pgdump"
+	"github.com/davit-project/davit/location"
 )
 
 // server is a PostgreSQL server as its pod reaches it, always through TLS.
@@ -74,17 +76,28 @@ func (d *deps) runDump(ctx context.Context, call *function.Call, req dumpRequest
 	if err != nil {
 		return function.Permanent(err)
 	}
-	where := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
-	heard := newDumpHearing(ctx, call, slog.String("pod", pod.Name))
-	var left bytes.Buffer
-	pod.Log, pod.Results = heard.follower, &left
-	err = d.Pods.RunPod(ctx, pod)
-	if !errors.Is(err, cluster.ErrInvalid) && !errors.Is(err, cluster.ErrExists) { // then a pod of this name, if there is one, is somebody else's
-		call.AfterRecord(ctx, where, func(ctx context.Context) error { return d.Pods.RemovePod(ctx, pod.Namespace, pod.Name) })
+	_, err = hearing.RunPod(ctx, call, d.Pods, pod, dumpProgress)
+	if err != nil && slices.ContainsFunc(dumpLasting(), func(e error) bool { return errors.Is(err, e) }) {
+		return function.Permanent(err)
 	}
-	_, _ = heard.follower.Write(left.Bytes()) // the reply once more: the log may have lost it
-	_ = heard.follower.Close()
-	return heard.outcome(where, err)
+	return err
+}
+
+// dumpProgress is what people read of how far a dump is.
+func dumpProgress(p mover.Progress) function.Progress {
+	told := function.Progress{Bytes: p.Bytes}
+	if p.TotalFiles > 0 {
+		told.Note = fmt.Sprintf("%d of %d databases", p.Files, p.TotalFiles)
+	}
+	return told
+}
+
+// dumpLasting are the errors that trying again cannot mend.
+func dumpLasting() []error {
+	return []error{
+		cluster.ErrInvalid, cluster.ErrAmbiguous, cluster.ErrExists,
+		location.ErrProfile, location.ErrUnsupported, location.ErrKey, location.ErrNotFound, location.ErrCorrupt,
+	}
 }
 
 // dumpPod makes the pod, which is to be told what to do.

@@ -20,10 +20,11 @@ var table = map[string][]string{
 
 	"function/functiontest":     {"function"},
 	"function/kube":             {"function", "function/internal/podspec", "cluster", "template"},
-	"function/data":             {"function", "function/internal/podspec", "location", "location/repository", "cluster", "cluster/execstream", "internal/mover"},
+	"function/data":             {"function", "function/internal/hearing", "function/internal/podspec", "location", "location/repository", "cluster", "cluster/execstream", "internal/mover"},
 	"function/volume":           {"function", "snapshot", "cluster", "cluster/session"},
 	"function/internal/podspec": {"function"},
-	"function/rds":              {"function", "function/internal/podspec", "location", "cluster", "internal/mover", "internal/pgdump"},
+	"function/internal/hearing": {"function", "cluster", "internal/mover"},
+	"function/rds":              {"function", "function/internal/hearing", "function/internal/podspec", "location", "cluster", "internal/mover", "internal/pgdump"},
 
 	"location/file":         {"location"},
 	"location/s3":           {"location", "internal/wrapblob", "internal/storefault", "internal/idle"},
