@@ -438,6 +438,28 @@ func TestRestoreOfKanister(t *testing.T) {
 	require.Equal(t, want, state(t, to))
 	require.Contains(t, strings.Join(d.said, "\n"), `database "Empty One" was there before`)
 
+	// Into a database that was there, large objects go in the transaction too.
+	_, err = to.SQL(t.Context(), "postgres", "DROP DATABASE shop; CREATE DATABASE shop;")
+	require.NoError(t, err)
+	const inShop = "SELECT count(*) FROM pg_largeobject_metadata; SELECT count(*) FROM pg_class WHERE relname = 'items'; SELECT count(*) FROM pg_largeobject;"
+	empty, err := to.SQL(t.Context(), "shop", inShop)
+	require.NoError(t, err)
+	_, err = d.do(pgdump.Dump, at(from), "shop", "shop")
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(d.dir, "shop"))
+	require.NoError(t, err)
+	d.put("broken", append(unpack(t, text), "SELECT 1/0;\n"...))
+	_, err = d.do(pgdump.Restore, at(to), "broken")
+	require.ErrorContains(t, err, "division by zero")
+	got, err := to.SQL(t.Context(), "shop", inShop)
+	require.NoError(t, err)
+	require.Equal(t, empty, got)
+	_, err = d.do(pgdump.Restore, at(to), "shop")
+	require.NoError(t, err)
+	got, err = to.SQL(t.Context(), "shop", sums["shop"])
+	require.NoError(t, err)
+	require.Equal(t, strings.TrimSuffix(want["shop"], "5MB")+"4MB", got, "its settings stay as they are")
+
 	// What only other versions know is left out.
 	d.put("plain", []byte("SET transaction_timeout = 0;\nSET default_with_oids TO false;\nSET search_path = '';\nCOMMENT ON EXTENSION nobody IS 'x';\nCREATE TABLE public.plain (a int);\n"))
 	_, err = d.do(pgdump.Restore, at(to), "plain")
