@@ -105,9 +105,9 @@ func (h *host) run(ctx context.Context, action string, artifacts map[string]temp
 	return result.Artifacts(0)
 }
 
-// close removes the journals and the namespace; it does not wait for its end.
-func (h *host) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// close removes the journals and the namespace; it does not wait for its end. It does so after ctx has ended too.
+func (h *host) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	err := h.kube.CoreV1().Namespaces().Delete(ctx, h.namespace, metav1.DeleteOptions{})
 	if apierrors.IsNotFound(err) {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/davit-project/davit/blueprint"
 	"github.com/davit-project/davit/cluster"
 	"github.com/davit-project/davit/cluster/kubecluster"
+	"github.com/davit-project/davit/cluster/session"
 	"github.com/davit-project/davit/engine"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/function/builtin"
@@ -49,9 +49,10 @@ func consistent(t *testing.T, db *twoVolumes) {
 	for i := range 3 {
 		s.sql("db", "shop", "INSERT INTO counter VALUES ("+strconv.Itoa(i)+", 0);")
 	}
+	s.locks(t)
 	w := s.startWriters(t, 3)
 
-	bp := parseBlueprint(t, db.blueprint(testcluster.SnapshotClass, "30s"))
+	bp := parseBlueprint(t, db.blueprint(t, testcluster.SnapshotClass, "30s"))
 	artifacts := s.run(bp, "backup", nil)
 	time.Sleep(300 * time.Millisecond) // what is written now must not be in the snapshots
 	held, free := s.noted(" is held"), s.noted(" goes on, it was held for ")
@@ -68,6 +69,26 @@ func consistent(t *testing.T, db *twoVolumes) {
 	s.run(bp, "restore", artifacts)
 	s.start("restored", "data-restored", "log-restored")
 	s.compare(w, held, cut)
+}
+
+// locks holds the database with a lock alone, as one volume may want it.
+func (s *consistentSite) locks(t *testing.T) {
+	t.Helper()
+	held, err := session.New(s.cluster, session.Spec{
+		Namespace: s.namespace, Pod: "db", Container: "server", Command: documented(t, s.db.lock), MaxHold: time.Minute,
+	})
+	require.NoError(t, err)
+	o, err := held.Open(t.Context())
+	require.NoError(t, err)
+	if s.db.name == "mariadb" {
+		var out bytes.Buffer
+		args := append(s.db.client[:len(s.db.client):len(s.db.client)], "shop")
+		require.Error(t, s.exec(t.Context(), "db", args, "SET lock_wait_timeout = 1; DELETE FROM ledger;", &out))
+		require.Contains(t, out.String(), "Lock wait timeout")
+	}
+	require.NoError(t, o.Release(t.Context()))
+	require.Contains(t, o.Output(), s.db.locked)
+	s.sql("db", "shop", "DELETE FROM ledger;")
 }
 
 // consistentSite is a namespace with a database.
@@ -265,7 +286,7 @@ func (s *consistentSite) hostKilled(t *testing.T, w *writers) {
 	dir := t.TempDir()
 	slow := s.SnapshotClassWith(t, "Delete", map[string]string{"cutDelay": "4s"})
 	bp := filepath.Join(dir, "blueprint.yaml")
-	require.NoError(t, os.WriteFile(bp, []byte(s.db.blueprint(slow, longest.String())), 0o600))
+	require.NoError(t, os.WriteFile(bp, []byte(s.db.blueprint(t, slow, longest.String())), 0o600))
 	davit := func(args ...string) (*exec.Cmd, *bytes.Buffer) {
 		var out bytes.Buffer
 		cmd := exec.CommandContext(t.Context(), filepath.Join(cache, testcluster.CacheName, "davit"), //nolint:gosec // ours
@@ -311,13 +332,4 @@ func (s *consistentSite) snapshots() map[string]string {
 		claims[one.Name] = *one.Spec.Source.PersistentVolumeClaimName
 	}
 	return claims
-}
-
-// quoteYAML is a text as a scalar.
-func quoteYAML(text string) string {
-	data, err := json.Marshal(text)
-	if err != nil {
-		panic(err) // of a string: never
-	}
-	return string(data)
 }

@@ -3,7 +3,13 @@
 package e2e
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/davit-project/davit/internal/testcluster/image"
 )
@@ -21,26 +27,12 @@ type twoVolumes struct {
 	flush string
 	// intact selects nothing but lines that say ok.
 	intact string
-	// hold is the command of a held session.
-	hold string
+	// lock and stop are the first lines of commands for held sessions in docs/snapshots.md; locked is in what the first says in the end.
+	lock, stop, locked string
 	// recovered is in the log of a server that begins with what was there when it was cut; faulty never is.
 	recovered string
 	faulty    []string
 }
-
-// stopAll defines stop_all and go_on for the processes that are called $server. It needs them in the container's view of processes, none of them its first one, which nobody can stop:
-// hence shareProcessNamespace. A process is asked to stop and stops somewhat later, and may start another one before: so it looks until two looks find nothing that runs. One that ended meanwhile
-// stays as a zombie, as the server does not wait for it now. What a process was writing when it was stopped is written then, as the system call ends before.
-const stopAll = `
-servers() { grep -lx "$server" /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3; }
-running() { for p in $(servers); do grep -L '^State:.[TZ]' /proc/$p/task/*/status; done 2>/dev/null; }
-go_on() { kill -CONT $(servers); }
-stop_all() {
-  trap go_on EXIT
-  trap 'exit 1' TERM
-  until kill -STOP $(servers) && [ -z "$(running)$(running)" ]; do sleep 0.05; done
-}
-`
 
 // twoVolumePostgres has its log on a volume of its own. A checkpoint first makes the recovery short. All of its processes have to be stopped: backup mode (pg_backup_start) lets it go on
 // writing, and the log of the backup would have to be archived.
@@ -58,12 +50,7 @@ exec postgres -c jit=off -c max_wal_size=32MB -c wal_level=replica -c bgwriter_d
 		schema: `CREATE TABLE ledger (writer int, n int, entry text, PRIMARY KEY (writer, n)); CREATE TABLE counter (writer int PRIMARY KEY, total int); CREATE EXTENSION amcheck;`,
 		flush:  `CHECKPOINT;`,
 		intact: `SELECT 'ok' FROM (SELECT bt_index_check('ledger_pkey', true), bt_index_check('counter_pkey', true)) i; SELECT msg FROM verify_heapam('ledger'); SELECT msg FROM verify_heapam('counter');`,
-		hold: `set -eu
-server=postgres` + stopAll + `
-psql --no-psqlrc --quiet --username=postgres --command=CHECKPOINT
-stop_all
-echo held
-cat`,
+		lock:   "PostgreSQL, backup mode", stop: "PostgreSQL, stopped", locked: "START WAL LOCATION",
 		recovered: "automatic recovery in progress",
 		faulty:    []string{"PANIC", "ERROR", "corrupt", "invalid page", "could not"},
 	}
@@ -86,22 +73,18 @@ exec mariadbd --no-defaults --datadir=/data/db --innodb-log-group-home-dir=/log 
 		schema: `CREATE DATABASE shop; USE shop; CREATE TABLE ledger (writer int, n int, entry text, PRIMARY KEY (writer, n)); CREATE TABLE counter (writer int PRIMARY KEY, total int);`,
 		flush:  `SET GLOBAL innodb_max_purge_lag_wait = 0;`,
 		intact: `CHECK TABLE shop.ledger, shop.counter EXTENDED;`,
-		hold: `set -eu
-export held='server=mariadbd` + strings.ReplaceAll(stopAll, "'", `'\''`) + `
-stop_all
-echo held
-cat'
-exec mariadb --no-defaults --user=root --skip-reconnect --execute='FLUSH TABLES WITH READ LOCK;
-\! sh -c "$held"
-UNLOCK TABLES'`,
+		lock:   "MariaDB, a lock", stop: "MariaDB, stopped", locked: "binlog.0",
 		recovered: "Starting crash recovery from checkpoint",
 		faulty:    []string{"[ERROR]", "orrupt", "Assertion"},
 	}
 }
 
-// consistentBlueprint takes both volumes at one moment, and makes claims of them. The command of the session is put in as JSON, which is YAML.
-func (db *twoVolumes) blueprint(class, maxHold string) string {
-	return strings.NewReplacer("CLASS", class, "MAXHOLD", maxHold, "HOLD", quoteYAML(db.hold)).Replace(`
+// blueprint takes both volumes at one moment, and makes claims of them. The command of the session is put in as JSON, which is YAML.
+func (db *twoVolumes) blueprint(t *testing.T, class, maxHold string) string {
+	t.Helper()
+	hold, err := json.Marshal(documented(t, db.stop))
+	require.NoError(t, err)
+	return strings.NewReplacer("CLASS", class, "MAXHOLD", maxHold, "HOLD", string(hold)).Replace(`
 apiVersion: cr.kanister.io/v1alpha1
 kind: Blueprint
 metadata: {name: consistent}
@@ -125,7 +108,7 @@ actions:
         hold:
           pod: db
           container: server
-          command: [bash, -c, HOLD]
+          command: HOLD
           keepOutput: false
   restore:
     kind: Namespace
@@ -138,4 +121,18 @@ actions:
       name: log
       args: {namespace: "{{ .Namespace.Name }}", name: "{{ .ArtifactsIn.volumes.KeyValue.log }}", pvc: log-restored, storageClass: davit-test, restoreSize: 1Gi}
 `)
+}
+
+// documented is a command of docs/snapshots.md, by the first line of its block.
+func documented(t *testing.T, title string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/snapshots.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(page), "```yaml\n# "+title+"\n")
+	require.True(t, found, title)
+	block, _, _ := strings.Cut(rest, "```")
+	var args struct{ Command []string }
+	require.NoError(t, yaml.Unmarshal([]byte(block), &args))
+	require.NotEmpty(t, args.Command)
+	return args.Command
 }
