@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,7 +76,7 @@ var marks atomic.Int64
 
 // mark is a grace that no other session has, and a function that lists the processes that are left of its session.
 func mark() (time.Duration, func() []string) {
-	seconds := 100000 + marks.Add(1)
+	seconds := int64(1e6+os.Getpid()%30000*1000) + marks.Add(1) // other tests run on this machine
 	return time.Duration(seconds) * time.Second, func() []string { return processesWith(fmt.Sprintf("\x00%d\x00", seconds)) }
 }
 
@@ -95,7 +98,7 @@ const hold = `: >held; echo held; cat; rm held; echo "let go"`
 func realSessions(t *testing.T, programs map[string]string) {
 	for name, test := range map[string]func(*testing.T, *pod){
 		"released": released, "longest hold": longestHold, "ends early": endsEarly, "never held": neverHeld, "grace": grace, "surroundings": surroundings,
-		"many": many, "hangs": hangs,
+		"many": many, "hangs": hangs, "killed": killed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,4 +263,33 @@ func many(t *testing.T, p *pod) {
 		require.Error(t, o.Release(t.Context()))
 	}
 	require.Empty(t, left())
+}
+
+// Whichever of the shells in front of the command is killed, the application goes on when it is released, and nothing waits for ever.
+func killed(t *testing.T, p *pod) {
+	const most = 8
+	for i := range most {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			g, left := mark()
+			file := fmt.Sprint("held", i)
+			o, err := p.open(t, session.Spec{MaxHold: g, Grace: time.Second}, ": >"+file+"; echo held; cat; rm "+file)
+			require.NoError(t, err)
+			shells := slices.DeleteFunc(left(), func(line string) bool { return !strings.Contains(line, " sh -c davit_max") })
+			require.True(t, len(shells) >= 5 && len(shells) < most, shells)
+			if i >= len(shells) {
+				require.NoError(t, o.Release(t.Context()))
+				return
+			}
+			pid, err := strconv.Atoi(filepath.Base(strings.Fields(shells[i])[0]))
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+			begin := time.Now()
+			err = o.Release(t.Context())
+			t.Logf("shell %d: %s: %v", i, time.Since(begin).Round(time.Millisecond), err)
+			require.Less(t, time.Since(begin), 15*time.Second)
+			require.Eventually(t, func() bool { return !p.has(file) }, 15*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return len(left()) == 0 }, 15*time.Second, 5*time.Millisecond)
+		})
+	}
 }
