@@ -7,8 +7,8 @@ test:     ## run the tests: offline, no cluster, no services
 lint:     ## run the linters at their pinned version
 	go tool -modfile=internal/tools/go.mod golangci-lint run
 
-e2e:      ## run the long tests beside a Kubernetes that is started for them: needs root and Debian
-	go run ./internal/testcluster/cmd -servers -- bash .ci/e2e
+e2e:      ## run the long tests beside Kubernetes that are started for them: needs root and Debian
+	bash .ci/e2e
 
 cluster:  ## start a Kubernetes to play with; it says how to use it
 	go run ./internal/testcluster/cmd
