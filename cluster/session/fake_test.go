@@ -267,10 +267,14 @@ func TestOpenGivesUp(t *testing.T) {
 func TestOutlivesItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session, err := New(fake(func(ctx context.Context, cmd cluster.Command) error {
-			if err := wellBehaved(ctx, cmd); err != nil {
+			done := make(chan error, 1)
+			go func() { done <- wellBehaved(ctx, cmd) }()
+			select {
+			case err := <-done:
 				return err
+			case <-ctx.Done():
+				return context.Cause(ctx)
 			}
-			return ctx.Err()
 		}), spec)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
