@@ -131,10 +131,10 @@ func (w *writers) count(writer int, satisfy func(written) bool) (n int) {
 	return n
 }
 
-// ackedBetween counts the acknowledgements of all writers in a time.
-func (w *writers) ackedBetween(from, to time.Time) (n int) {
+// ackedBefore counts the acknowledgements of all writers until then.
+func (w *writers) ackedBefore(then time.Time) (n int) {
 	for i := range w.all {
-		n += w.count(i, func(one written) bool { return one.acked.After(from) && one.acked.Before(to) })
+		n += w.count(i, func(one written) bool { return !one.acked.IsZero() && one.acked.Before(then) })
 	}
 	return n
 }
