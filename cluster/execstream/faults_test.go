@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,6 +221,24 @@ func drawFault(t *rapid.T, size int, name string) fault {
 	}
 }
 
+// lockedBuffer takes what an agent in this process still writes when it has given up; as a process of its own it would have ended.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) content() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.buf.Bytes())
+}
+
 func TestNoFalseSuccessOfAnyFault(t *testing.T) {
 	dir := t.TempDir()
 	successes := 0
@@ -238,11 +257,11 @@ func TestNoFalseSuccessOfAnyFault(t *testing.T) {
 			return cluster.Command{Args: []string{"sh", "-c", text + "; exit " + code, "sh", file}}
 		}
 
-		var out bytes.Buffer
+		var out lockedBuffer
 		cmd := script(`cat "$1"`)
 		cmd.Stdout = &out
 		res, err := execstream.Read(t.Context(), e, cmd, opts)
-		require.NoError(rt, outcomeOfRead(data, out.Bytes(), res, err))
+		require.NoError(rt, outcomeOfRead(data, out.content(), res, err))
 		successes += min(1, int(res.Bytes))
 
 		require.NoError(rt, os.Remove(file))
