@@ -241,8 +241,8 @@ func (e *Engine) compilePhase(where string, src *blueprint.Phase, version string
 		return nil, fmt.Errorf("%s (%s): %w", where, src.Name, err)
 	}
 	var errs []error
-	if !fn.Runnable() {
-		errs = append(errs, fmt.Errorf("function %q: %w", src.Func, function.ErrDeclared))
+	if why := fn.CannotRun(); why != nil {
+		errs = append(errs, fmt.Errorf("function %q: %w", src.Func, why))
 	}
 	for _, pr := range fn.Check(src.Args) {
 		errs = append(errs, fmt.Errorf("args.%s: %s", pr.Path, pr.Message))

@@ -34,11 +34,11 @@ func (f Func) Check(args map[string]any) []Problem {
 	return d.sorted()
 }
 
-// Exec decodes rendered arguments and runs the function. Decoding errors wrap ErrArguments and are permanent, as is ErrDeclared.
+// Exec decodes rendered arguments and runs the function. Decoding errors wrap ErrArguments and are permanent, as is why it cannot run.
 // A panic becomes a *PanicError. Outputs of a function that failed are dropped; those of one that did not are a map, maybe empty.
 func (f Func) Exec(ctx context.Context, call *Call, args map[string]any) (out Outputs, err error) {
-	if f.run == nil {
-		return nil, Permanent(fmt.Errorf("function %q: %w", f.Name(), ErrDeclared))
+	if why := f.CannotRun(); why != nil {
+		return nil, Permanent(fmt.Errorf("function %q: %w", f.Name(), why))
 	}
 	in, err := f.decode(args)
 	if err != nil {

@@ -117,6 +117,20 @@ func TestDeclaredCannotRun(t *testing.T) {
 	require.True(t, function.IsPermanent(err))
 }
 
+func TestWithdraw(t *testing.T) {
+	f := function.Define("F", "Is there.", func(context.Context, *function.Call, struct{}) (struct{}, error) { return struct{}{}, nil }, nil)
+	require.NoError(t, f.CannotRun())
+	why := errors.New("there is no storage here")
+	gone := f.Withdraw(why)
+	require.False(t, gone.Runnable())
+	require.ErrorIs(t, gone.CannotRun(), why)
+	_, err := gone.Exec(t.Context(), nil, nil)
+	require.EqualError(t, err, `function "F": there is no storage here`)
+	require.True(t, function.IsPermanent(err))
+	require.True(t, f.Runnable(), "the function itself stays as it is")
+	require.ErrorIs(t, function.Declare[struct{}, struct{}]("F", "Is declared.", nil).CannotRun(), function.ErrDeclared)
+}
+
 func TestPermanent(t *testing.T) {
 	require.NoError(t, function.Permanent(nil))
 	require.False(t, function.IsPermanent(nil))

@@ -128,6 +128,8 @@ type Func struct {
 	check   func(map[string]any) []Problem
 	rules   func(map[string]any) []Rule
 	run     func(ctx context.Context, call *Call, in reflect.Value) (Outputs, error)
+	// withdrawn is why the host cannot run it.
+	withdrawn error
 	// err is what is wrong with the declaration.
 	err error
 }
@@ -146,8 +148,26 @@ func (f Func) Rules(args map[string]any) []Rule {
 	return f.rules(args)
 }
 
-// Runnable is false for a function that is only declared: it can be linted, not run.
+// Runnable is false for a function that is only declared or was withdrawn: it can be linted, not run.
 func (f Func) Runnable() bool { return f.run != nil }
+
+// Withdraw returns a copy for a host that cannot run the function, with the reason: a run that calls it is refused before anything is touched.
+func (f Func) Withdraw(why error) Func {
+	f.run, f.withdrawn = nil, why
+	return f
+}
+
+// CannotRun says why the function cannot be run: ErrDeclared, or what Withdraw was given. Nil for one that can.
+func (f Func) CannotRun() error {
+	switch {
+	case f.run != nil:
+		return nil
+	case f.withdrawn != nil:
+		return f.withdrawn
+	default:
+		return ErrDeclared
+	}
+}
 
 // Errors of Validate and Exec.
 var (

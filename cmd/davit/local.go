@@ -79,7 +79,7 @@ func (l *local) settle(ctx context.Context, subjects []template.ObjectReference,
 
 // volumes says that there are no snapshots.
 func (l *local) volumes() (volume.Deps, error) {
-	return volume.Deps{Without: "there are no CSI snapshots on this machine's own cluster (--local): run this on Kubernetes"}, nil
+	return volume.Deps{Without: errors.New("there are no CSI snapshots on this machine's own cluster (--local): run this on Kubernetes")}, nil
 }
 
 // close ends the cluster's pods, unless another process uses it or a run has yet to be resumed that may need them.

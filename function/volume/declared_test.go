@@ -1,6 +1,7 @@
 package volume_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -67,6 +68,6 @@ func TestNothingToWorkOn(t *testing.T) {
 	_, err := lookup(t, every(), "DeleteCSISnapshot").Exec(t.Context(), call, args)
 	require.ErrorContains(t, err, "gave no snapshot.Snapshotter")
 	require.True(t, function.IsPermanent(err))
-	_, err = lookup(t, volume.Functions(volume.Deps{Without: "there is no storage here"}), "DeleteCSISnapshot").Exec(t.Context(), call, args)
-	require.EqualError(t, err, "there is no storage here")
+	_, err = lookup(t, volume.Functions(volume.Deps{Without: errors.New("there is no storage here")}), "DeleteCSISnapshot").Exec(t.Context(), call, args)
+	require.EqualError(t, err, `function "DeleteCSISnapshot": there is no storage here`)
 }

@@ -17,7 +17,6 @@
 package volume
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,22 +33,28 @@ type Deps struct {
 	Snapshots *snapshot.Snapshotter
 	// Exec is for CreateCSISnapshotGroup with a command that holds the application.
 	Exec cluster.Executor
-	// Without says why there are no Snapshots, for the error of a function that is run all the same. Default: the host program gave none.
-	Without string
+	// Without says why there are no Snapshots, where the host knows that there are none: a run that calls one of the functions is refused before anything is touched. Default nil.
+	Without error
 }
 
 // Functions returns the functions of this package that run.
 func Functions(d Deps) []function.Func {
-	return []function.Func{
+	all := []function.Func{
 		createCSISnapshot(d), createCSISnapshotStatic(d), createCSISnapshotGroup(d), awaitCSISnapshots(d),
 		restoreCSISnapshot(d), deleteCSISnapshot(d), deleteCSISnapshotContent(d),
 	}
+	if d.Without != nil {
+		for i := range all {
+			all[i] = all[i].Withdraw(d.Without)
+		}
+	}
+	return all
 }
 
 // snapshots returns the Snapshotter, which reports to the call what it waits for.
 func (d Deps) snapshots(ctx context.Context, call *function.Call) (*snapshot.Snapshotter, error) {
 	if d.Snapshots == nil {
-		return nil, function.Permanent(errors.New(cmp.Or(d.Without, "the host program gave no snapshot.Snapshotter to this function")))
+		return nil, function.Permanent(errors.New("the host program gave no snapshot.Snapshotter to this function"))
 	}
 	return d.Snapshots.Observed(func(s snapshot.Status) {
 		call.Report(ctx, function.Progress{Note: fmt.Sprintf("snapshot %s: %s", s.Ref, progress(s))})
