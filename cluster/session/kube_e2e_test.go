@@ -122,6 +122,12 @@ func counts(t *testing.T, e cluster.Executor, namespace string) bool {
 	return len(both) == 2 && both[0] != both[1]
 }
 
+// goesOn waits until the application counts.
+func goesOn(t *testing.T, e cluster.Executor, namespace string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return counts(t, e, namespace) }, 15*time.Second, 100*time.Millisecond, "the application goes on")
+}
+
 // nothingLeft waits until no process of a session is in the pod, not even one that has ended and nobody has waited for.
 func nothingLeft(t *testing.T, e cluster.Executor, namespace string) {
 	t.Helper()
@@ -154,7 +160,7 @@ func TestKubeSession(t *testing.T) {
 		require.NoError(t, o.Release(t.Context()))
 		t.Logf("released in %s", time.Since(begin).Round(time.Millisecond))
 		require.Equal(t, "let go\n", o.Output())
-		require.True(t, counts(t, e, namespace))
+		goesOn(t, e, namespace)
 	}
 	nothingLeft(t, e, namespace)
 
@@ -165,9 +171,11 @@ func TestKubeSession(t *testing.T) {
 	o, err := s.Open(t.Context())
 	require.NoError(t, err)
 	<-o.Lost()
-	require.WithinDuration(t, begin.Add(2*time.Second), time.Now(), 500*time.Millisecond)
+	took := time.Since(begin)
+	require.GreaterOrEqual(t, took, 2*time.Second)
+	require.Less(t, took, 10*time.Second)
 	require.Error(t, o.Release(t.Context()))
-	require.True(t, counts(t, e, namespace))
+	goesOn(t, e, namespace)
 
 	// What a container has not.
 	spec := kubeSpec(namespace, time.Minute)
