@@ -136,7 +136,7 @@ func rights(t *testing.T) (namespaced, wide []rbacv1.PolicyRule) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/snapshots.md")
 	require.NoError(t, err)
-	_, block, found := strings.Cut(string(text), "```yaml\n")
+	_, block, found := strings.Cut(string(text), "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role ")
 	require.True(t, found)
 	block, _, found = strings.Cut(block, "```")
 	require.True(t, found)
