@@ -140,8 +140,9 @@ func TestOperatorBacksUp(t *testing.T) {
 	b = p.complete("one")
 	p.calls("check", "undo")
 
-	b.Spec.Database = "other"
-	require.ErrorContains(t, p.Update(t.Context(), b), "a backup cannot be changed")
+	changed := b.DeepCopy()
+	changed.Spec.Database = "other"
+	require.ErrorContains(t, p.Patch(t.Context(), changed, client.MergeFrom(b)), "a backup cannot be changed")
 	require.NoError(t, p.Delete(t.Context(), b))
 	p.until("one", gone)
 	require.True(t, waitFor(time.Minute, func() bool {
