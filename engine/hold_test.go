@@ -301,19 +301,7 @@ func TestHoldModel(t *testing.T) {
 			}
 			return nil
 		}
-		var res *Result
-		for round := 0; ; round++ {
-			require.Less(rt, round, 200)
-			var ctx context.Context
-			ctx, cancel = context.WithCancel(t.Context())
-			j.left = rapid.IntRange(1, 6).Draw(rt, "events until the host dies")
-			var err error
-			res, err = db.run(ctx, t, quiesced, j)
-			cancel()
-			if !errors.Is(err, errCrash) {
-				break
-			}
-		}
+		res := untilItEnds(rt, j, &cancel, func(ctx context.Context) (*Result, error) { return db.run(ctx, t, quiesced, j) })
 		require.False(rt, db.frozen)
 		events, _ := j.Events(t.Context())
 		checkHistory(rt, events)

@@ -115,6 +115,21 @@ func checkHistory(t require.TestingT, events []Event) {
 	require.NoError(t, err)
 }
 
+// untilItEnds begins or resumes a run until no host dies over it any more; each lasts for a few events. Cancel cancels the host's context.
+func untilItEnds(rt *rapid.T, j *mortalJournal, cancel *context.CancelFunc, run func(context.Context) (*Result, error)) *Result {
+	for round := 0; ; round++ {
+		require.Less(rt, round, 200)
+		var ctx context.Context
+		ctx, *cancel = context.WithCancel(context.Background())
+		j.left = rapid.IntRange(1, 6).Draw(rt, "events until the host dies")
+		res, err := run(ctx)
+		(*cancel)()
+		if !errors.Is(err, errCrash) {
+			return res
+		}
+	}
+}
+
 // TestModel executes random actions with random failures, crashes and cancels against what must always hold.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -143,19 +158,9 @@ func TestModel(t *testing.T) {
 			}
 			return nil
 		}
-		var res *Result
-		for round := 0; ; round++ {
-			require.Less(rt, round, 200)
-			var ctx context.Context
-			ctx, cancel = context.WithCancel(context.Background())
-			j.left = rapid.IntRange(1, 6).Draw(rt, "events until the host dies")
-			var err error
-			res, err = New(w.registry(t), newObjects(), nil).Run(ctx, specOf(t, text, "backup"), j)
-			cancel()
-			if !errors.Is(err, errCrash) {
-				break
-			}
-		}
+		res := untilItEnds(rt, j, &cancel, func(ctx context.Context) (*Result, error) {
+			return New(w.registry(t), newObjects(), nil).Run(ctx, specOf(t, text, "backup"), j)
+		})
 		require.True(rt, res.State.Ended())
 		events, _ := j.Events(context.Background())
 		checkHistory(rt, events)

@@ -17,12 +17,21 @@ type createCSISnapshotArgs struct {
 	Labels        map[string]string `arg:"labels,optional" doc:"Labels of the snapshot; of keys and values, 63 characters are kept, in lower case, with _ for what is no letter, digit, _ or -."`
 }
 
-type createCSISnapshotOutputs struct {
+// madeSnapshot are the outputs about a snapshot.
+type madeSnapshot struct {
 	Name            string `out:"name" doc:"Name of the snapshot."`
-	PVC             string `out:"pvc" doc:"Name of the claim."`
 	Namespace       string `out:"namespace" doc:"Namespace of the snapshot."`
 	RestoreSize     string `out:"restoreSize" doc:"Smallest size of a volume that the snapshot can be restored to, such as 8Gi; empty where the storage does not say."`
 	SnapshotContent string `out:"snapshotContent" doc:"Name of the VolumeSnapshotContent."`
+}
+
+func madeOf(s snapshot.Status) madeSnapshot {
+	return madeSnapshot{s.Name, s.Namespace, s.RestoreSize, s.Content}
+}
+
+type createCSISnapshotOutputs struct {
+	madeSnapshot
+	PVC string `out:"pvc" doc:"Name of the claim."`
 }
 
 func createCSISnapshot(d Deps) function.Func {
@@ -30,7 +39,7 @@ func createCSISnapshot(d Deps) function.Func {
 		"Takes a CSI snapshot of a claim and waits until it can be restored; one that fails or is cancelled is removed.",
 		func(ctx context.Context, call *function.Call, in createCSISnapshotArgs) (createCSISnapshotOutputs, error) {
 			status, err := create(ctx, call, d, in)
-			return createCSISnapshotOutputs{status.Name, in.PVC, status.Namespace, status.RestoreSize, status.Content}, err
+			return createCSISnapshotOutputs{madeOf(status), in.PVC}, err
 		},
 		&function.Options{Replay: function.Adopt, Rules: createRules, Example: `func: CreateCSISnapshot
 name: snapshot

@@ -17,19 +17,12 @@ type createCSISnapshotStaticArgs struct {
 	VolumeMode     string `arg:"volumeMode" default:"Filesystem" enum:"Filesystem,Block" doc:"Volume mode of the volume that the snapshot is of."`
 }
 
-type createCSISnapshotStaticOutputs struct {
-	Name            string `out:"name" doc:"Name of the snapshot."`
-	Namespace       string `out:"namespace" doc:"Namespace of the snapshot."`
-	RestoreSize     string `out:"restoreSize" doc:"Smallest size of a volume that the snapshot can be restored to, such as 8Gi; empty where the storage does not say."`
-	SnapshotContent string `out:"snapshotContent" doc:"Name of the VolumeSnapshotContent."`
-}
-
 func createCSISnapshotStatic(d Deps) function.Func {
 	return function.Define("CreateCSISnapshotStatic",
 		"Makes a snapshot that exists in the storage system known to the cluster and waits until it can be restored; when that fails, the storage's snapshot is kept.",
-		func(ctx context.Context, call *function.Call, in createCSISnapshotStaticArgs) (createCSISnapshotStaticOutputs, error) {
+		func(ctx context.Context, call *function.Call, in createCSISnapshotStaticArgs) (madeSnapshot, error) {
 			status, err := importStatic(ctx, call, d, in)
-			return createCSISnapshotStaticOutputs{status.Name, status.Namespace, status.RestoreSize, status.Content}, err
+			return madeOf(status), err
 		},
 		&function.Options{Replay: function.Adopt, Rules: staticRules, Example: `func: CreateCSISnapshotStatic
 name: import

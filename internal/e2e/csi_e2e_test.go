@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -34,9 +33,6 @@ import (
 	"github.com/davit-project/davit/template"
 	"github.com/davit-project/davit/template/kubedata"
 )
-
-// csiBlueprint is Kanister's, as it is in the field.
-const csiBlueprint = "../../../shared/corpus/kanister-blueprints/csi-snapshot/csi-snapshot-blueprint.yaml"
 
 // shop is a namespace with a Deployment whose pod mounts claims, each at a folder of its name.
 type shop struct {
@@ -215,9 +211,7 @@ func parseBlueprint(t testing.TB, text string) *blueprint.Blueprint {
 
 // kanisterCSI is the blueprint of the field with the names of this cluster's classes.
 func kanisterCSI(t testing.TB) string {
-	data, err := os.ReadFile(csiBlueprint)
-	require.NoError(t, err, "the collection of blueprints must stand beside the checkout")
-	text := strings.ReplaceAll(string(data), "snapshotClass: do-block-storage", "snapshotClass: "+testcluster.SnapshotClass)
+	text := strings.ReplaceAll(string(kanisterBlueprint(t, "csi-snapshot/csi-snapshot-blueprint.yaml")), "snapshotClass: do-block-storage", "snapshotClass: "+testcluster.SnapshotClass)
 	return strings.ReplaceAll(text, "storageClass: do-block-storage", "storageClass: "+testcluster.StorageClass)
 }
 

@@ -38,21 +38,24 @@ import (
 	"github.com/davit-project/davit/template/kubedata"
 )
 
-// timeLogBlueprint is Kanister's, as it is in the field.
-const timeLogBlueprint = "../../../shared/corpus/kanister-blueprints/time-log/time-log-blueprint.yaml"
+// kanisterBlueprint returns a blueprint of Kanister's, as it was published. The collection stands beside the checkout; DAVIT_CORPUS names another place.
+func kanisterBlueprint(t testing.TB, file string) []byte {
+	t.Helper()
+	root, named := os.LookupEnv("DAVIT_CORPUS")
+	if !named {
+		root = "../../../shared/corpus/kanister-blueprints"
+	}
+	text, err := os.ReadFile(filepath.Join(root, file))
+	require.NoError(t, err, "the collection of blueprints must stand beside the checkout")
+	return text
+}
 
 // TestTimeLogBlueprintOfKanister runs Kanister's blueprint for files of a volume, byte for byte as it was published, with a bucket of a real S3 server: backup, loss, restore,
 // delete; with each way to read the files of the container.
 func TestTimeLogBlueprintOfKanister(t *testing.T) {
 	c := testcluster.Open(t)
 	s := testserver.VersityGW(t)
-	file := timeLogBlueprint
-	if root, ok := os.LookupEnv("DAVIT_CORPUS"); ok {
-		file = filepath.Join(root, "time-log", "time-log-blueprint.yaml")
-	}
-	text, err := os.ReadFile(file)
-	require.NoError(t, err, "the collection of blueprints must stand beside the checkout")
-	f := blueprint.Parse("time-log.yaml", text)
+	f := blueprint.Parse("time-log.yaml", kanisterBlueprint(t, "time-log/time-log-blueprint.yaml"))
 	require.NoError(t, f.Err())
 	for name, v := range map[string]struct {
 		image  string

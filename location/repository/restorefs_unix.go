@@ -95,10 +95,10 @@ type fileStat struct {
 }
 
 func statOf(st *unix.Stat_t) fileStat {
-	mode := uint32(st.Mode) //nolint:unconvert // its width differs between systems
+	mode := uint32(widen(st.Mode))
 	return fileStat{
 		mode: mode & 0o7777, size: st.Size, mtime: time.Unix(st.Mtim.Unix()), uid: st.Uid, gid: st.Gid, present: true,
-		dev: uint64(st.Dev), ino: uint64(st.Ino), nlink: uint64(st.Nlink), //nolint:unconvert,gosec // as above
+		dev: widen(st.Dev), ino: widen(st.Ino), nlink: widen(st.Nlink),
 		regular: mode&unix.S_IFMT == unix.S_IFREG, isDir: mode&unix.S_IFMT == unix.S_IFDIR, symlink: mode&unix.S_IFMT == unix.S_IFLNK,
 	}
 }
