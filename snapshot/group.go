@@ -12,6 +12,8 @@ type GroupRequest struct {
 	Requests []Request
 	// MaxHold is the longest from the beginning of Hold until every snapshot is cut. Default 1m. Without a Holder it means nothing.
 	MaxHold time.Duration
+	// Anew never takes over a group of an earlier call: what there is of it is removed first. It is for callers that need what the holder learnt. Default false.
+	Anew bool
 	// UntilCut returns once every snapshot is cut and the application goes on. Default false: once every snapshot is ready too.
 	UntilCut bool
 }
@@ -33,7 +35,7 @@ type GroupResult struct {
 // the snapshots are each taken as they come.
 //
 // With a Holder, a group of an earlier call with this token is taken over if it was finished: every snapshot cut under one hold that lasted until the end, which Confirm
-// recorded. Anything else of this token is removed first. Without a Holder, what is there is taken over and the rest is made.
+// recorded. Anything else of this token is removed first. Without a Holder, what is there is taken over and the rest is made. With Anew, nothing is taken over.
 //
 // When the call fails, and when ctx has ended before, every snapshot of this token is removed; what could not be removed is in the error. The result then has only Held.
 //
@@ -115,6 +117,9 @@ func (g *group) run(ctx context.Context) (adopted bool, err error) {
 
 // complete tells whether the group of an earlier call can be taken over.
 func (g *group) complete(found []*Status) bool {
+	if g.req.Anew {
+		return false
+	}
 	for _, st := range found {
 		if st == nil || st.Deleting || g.holder != nil && !st.Confirmed {
 			return false
@@ -139,7 +144,7 @@ func (g *group) prepare(ctx context.Context, found []*Status) error {
 	ctx, cancel := g.s.limited(ctx)
 	defer cancel()
 	return g.each(ctx, func(ctx context.Context, i int) error {
-		if found[i] == nil || g.holder == nil && !found[i].Deleting {
+		if found[i] == nil || g.holder == nil && !g.req.Anew && !found[i].Deleting {
 			return nil
 		}
 		return g.s.remove(ctx, g.members[i].own, 0)

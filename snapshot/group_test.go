@@ -242,6 +242,34 @@ func TestGroupLeavesOthersAlone(t *testing.T) {
 	})
 }
 
+func TestGroupIsMadeAnewWhereThatIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, held := range []bool{true, false} {
+			a := newApp(t, 2, &slowStorage)
+			var h snapshot.Holder
+			if held {
+				h = a
+			}
+			s := snapshot.New(a.storage, nil)
+			first, err := s.CreateGroup(t.Context(), a.group(), h)
+			require.NoError(t, err)
+			req := a.group()
+			req.Anew = true
+			second, err := s.CreateGroup(t.Context(), req, h)
+			require.NoError(t, err)
+			require.False(t, second.Adopted)
+			for i := range second.Snapshots {
+				require.NotEqual(t, first.Snapshots[i].Handle, second.Snapshots[i].Handle)
+			}
+			require.Len(t, a.storage.Stored(), 2)
+			if held {
+				a.requireWhole(second, true)
+			}
+			a.requireFree()
+		}
+	})
+}
+
 func TestGroupIsAdoptedOnlyWhenItWasFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newApp(t, 2, &slowStorage)

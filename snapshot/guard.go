@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 )
 
@@ -15,14 +17,32 @@ var (
 	errExit = fmt.Errorf("%w: the call ended its goroutine", errPanic)
 )
 
-// guard calls foreign code. Its panic becomes an error, for an application may be held and snapshots may have to be removed.
+// guard calls foreign code. Its panic becomes an error, for an application may be held and snapshots may have to be removed. The panic's value may hold anything, a secret
+// too: only its type and its place are told.
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
+			err = fmt.Errorf("%w of a %T at %s", errPanic, p, panicked())
 		}
 	}()
 	return f()
+}
+
+// panicked is the place of the panic that is being recovered.
+func panicked() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	panicking := false
+	for {
+		frame, more := frames.Next()
+		if panicking && !strings.HasPrefix(frame.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line)
+		}
+		panicking = panicking || frame.Function == "runtime.gopanic"
+		if !more {
+			return "an unknown place"
+		}
+	}
 }
 
 // together calls f for 0 to n-1 at the same time and returns what they returned, once all have. With failFast, the first failure ends the context of the others and is

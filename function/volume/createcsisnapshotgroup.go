@@ -123,7 +123,7 @@ func newGroup(ctx context.Context, call *function.Call, d Deps, in createCSISnap
 	if err != nil {
 		return nil, err
 	}
-	g.request = snapshot.GroupRequest{MaxHold: in.MaxHold, UntilCut: in.Until == untilCut}
+	g.request = snapshot.GroupRequest{MaxHold: in.MaxHold, UntilCut: in.Until == untilCut, Anew: g.keep} // what the command wrote is lost with the host
 	for _, claim := range claims {
 		g.request.Requests = append(g.request.Requests, snapshot.Request{
 			Ref:    snapshot.Ref{Namespace: in.Namespace, Name: cmp.Or(in.Names[claim], snapshotName(call, claim))},
@@ -173,9 +173,6 @@ func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, erro
 	if g.holder != nil {
 		h = g.holder
 	}
-	if err := g.forget(ctx); err != nil {
-		return createCSISnapshotGroupOutputs{}, err
-	}
 	g.call.Report(ctx, function.Progress{Note: fmt.Sprintf("taking %d snapshots", len(g.request.Requests))})
 	res, err := g.snapshots.CreateGroup(ctx, g.request, h)
 	if err != nil {
@@ -189,30 +186,6 @@ func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, erro
 	}
 	g.call.Log.InfoContext(ctx, "snapshots taken", "snapshots", len(res.Snapshots), "held", res.Held, "first", out.FirstCut, "last", out.LastCut, "adopted", res.Adopted)
 	return out, nil
-}
-
-// forget removes the snapshots of an earlier attempt where what its command wrote has to be kept: that is lost.
-func (g *group) forget(ctx context.Context) error {
-	first := !g.call.Resumed && g.call.Attempt <= 1
-	if !g.keep || first {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // CreateGroup says so, and removes them
-	}
-	for _, r := range g.request.Requests {
-		status, err := g.snapshots.Get(ctx, r.Ref)
-		if errors.Is(err, snapshot.ErrNotFound) || err == nil && status.Token != r.Token {
-			continue
-		}
-		if err == nil {
-			err = g.snapshots.Delete(ctx, r.Ref, snapshot.Delete)
-		}
-		if err != nil {
-			return fmt.Errorf("remove snapshot %s of an earlier attempt: %w", r.Ref, err)
-		}
-	}
-	return nil
 }
 
 // shown are snapshots as outputs.
