@@ -113,6 +113,7 @@ func TestTransportUsesTheProxy(t *testing.T) {
 
 func TestTransportLeavesTheDefaultAlone(t *testing.T) {
 	usual := http.DefaultTransport.(*http.Transport)
+	usual.Clone() // the first copy gives the original its TLS configuration, whoever makes it
 	idle, config := usual.MaxIdleConnsPerHost, usual.TLSClientConfig
 	got, err := (&location.Location{SkipSSLVerify: true, Proxy: "http://p"}).Transport()
 	require.NoError(t, err)

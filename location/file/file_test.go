@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/location"
@@ -187,4 +189,38 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(plain, nil, 0o600))
 	_, err = file.Open(t.Context(), &location.Location{Type: "file", Bucket: plain})
 	require.ErrorIs(t, err, location.ErrProfile)
+}
+
+func TestListWhileFoldersComeAndGo(t *testing.T) {
+	b := open(t, t.TempDir())
+	put(t, b, "kept/object", "stays")
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	for i := range 4 {
+		others.Go(func() {
+			key := fmt.Sprintf("locks/%d", i)
+			for ctx.Err() == nil {
+				_, err := b.Write(t.Context(), key, strings.NewReader("mine"), nil)
+				assert.NoError(t, err)
+				_, err = b.Delete(t.Context(), key) // the folder goes with the last
+				assert.NoError(t, err)
+			}
+		})
+	}
+	for range 1000 {
+		var kept int
+		for info, err := range b.List(t.Context(), "") {
+			if !assert.NoError(t, err) {
+				break
+			}
+			if info.Key == "kept/object" {
+				kept++
+			}
+		}
+		if !assert.Equal(t, 1, kept) {
+			break
+		}
+	}
+	cancel()
+	others.Wait()
 }

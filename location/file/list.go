@@ -95,10 +95,12 @@ func (l *lister) walk(dir string) error {
 				return err
 			}
 		}
-		if err == io.EOF {
+		switch {
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case dir != "." && (gone(err) || errors.Is(err, syscall.ESTALE)): // removed with its last file while it was read; another may be in its place
+			return l.walk(dir)
+		case err != nil:
 			return err
 		}
 	}

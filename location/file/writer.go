@@ -67,11 +67,7 @@ func placeable(root *os.Root, key string) error {
 func createTemp(root *os.Root) (*os.File, string, error) {
 	var err error
 	for range tries {
-		// Another writer may have just tidied it, or its parent, away.
-		if err = root.MkdirAll(tempDir, 0o700); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
+		if err = makeFolder(root, tempDir); err != nil {
 			return nil, "", err
 		}
 		sweep(root)
@@ -160,7 +156,7 @@ func (w *writer) Close() error {
 func (w *writer) place() error {
 	var err error
 	for range tries {
-		if err = w.root.MkdirAll(path.Dir(w.key), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err = makeFolder(w.root, path.Dir(w.key)); err != nil {
 			return err
 		}
 		if w.exclusive {
@@ -178,6 +174,17 @@ func (w *writer) place() error {
 	return err
 }
 
+// makeFolder makes the folder and those above it, where others may just be tidying the same ones away.
+func makeFolder(root *os.Root, dir string) error {
+	var err error
+	for range tries {
+		if err = root.MkdirAll(dir, 0o700); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return err
+}
+
 // discard closes the file and removes what is left under its temporary name.
 func (w *writer) discard() {
 	_ = w.root.Remove(w.temp)
@@ -188,13 +195,7 @@ func (w *writer) discard() {
 // syncFolders flushes the folder and those above it, so that the name outlives a power cut.
 func syncFolders(root *os.Root, dir string) error {
 	for {
-		f, err := root.Open(dir)
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		_ = f.Close()
-		if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		if err := syncFolder(root, dir); err != nil {
 			return err
 		}
 		if dir == "." {
@@ -227,4 +228,20 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOpt
 		return err
 	}
 	return w.Close()
+}
+
+func syncFolder(root *os.Root, dir string) error {
+	f, err := root.Open(dir)
+	if dir != "." && errors.Is(err, fs.ErrNotExist) { // somebody has removed the object already, and the folder with it
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	_ = f.Close()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
