@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -129,19 +129,19 @@ func TestExportLeavesItsInstance(t *testing.T) {
 }
 
 func TestExportIsStopped(t *testing.T) {
-	w := withInstance()
-	waits := quick
-	waits.CleanUp = time.Minute
-	h := newHost(w, waits)
-	ctx, cancel := context.WithCancel(t.Context())
-	h.write = func(ctx context.Context, _ *function.Call, _ dumpRequest) error {
-		cancel()
-		return context.Cause(ctx)
-	}
-	call, _ := newCall()
-	_, err := h.funcs["ExportRDSSnapshotToLocation"].Exec(ctx, call, exportArgs())
-	require.ErrorIs(t, err, context.Canceled)
-	require.Equal(t, []string{"db"}, w.all(instanceKind))
+	synctest.Test(t, func(t *testing.T) {
+		w := withInstance()
+		h := newHost(w, quick)
+		ctx, cancel := context.WithCancel(t.Context())
+		h.write = func(ctx context.Context, _ *function.Call, _ dumpRequest) error {
+			cancel()
+			return context.Cause(ctx)
+		}
+		call, _ := newCall()
+		_, err := h.funcs["ExportRDSSnapshotToLocation"].Exec(ctx, call, exportArgs())
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, []string{"db"}, w.all(instanceKind))
+	})
 }
 
 func TestExportBesideAStranger(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -66,12 +67,14 @@ func newCall() (*function.Call, *functiontest.Recorder) {
 	return call, rec
 }
 
-// run calls a function, and looks for the credential in all that it says.
-func (h *host) run(t *testing.T, name string, args map[string]any) (function.Outputs, error) {
+// run calls a function, and looks for the credential in all that it says. The waits are those of a bubble's clock.
+func (h *host) run(t *testing.T, name string, args map[string]any) (out function.Outputs, err error) {
 	t.Helper()
-	call, rec := newCall()
-	out, err := h.funcs[name].Exec(t.Context(), call, args)
-	noCanary(t, rec, err)
+	synctest.Test(t, func(t *testing.T) {
+		call, rec := newCall()
+		out, err = h.funcs[name].Exec(t.Context(), call, args)
+		noCanary(t, rec, err)
+	})
 	return out, err
 }
 
@@ -143,9 +146,11 @@ func (c crash) test(t *testing.T) {
 		for _, ended := range []bool{false, true} {
 			t.Run(fmt.Sprintf("late %v, ended %v", late, ended), func(t *testing.T) {
 				t.Parallel()
-				at := 1
-				for ; c.one(t, at, late, ended); at++ {
+				at := 0
+				for more := true; more; {
+					at++
 					require.Less(t, at, 500)
+					synctest.Test(t, func(t *testing.T) { more = c.one(t, at, late, ended) })
 				}
 				require.Greater(t, at, 3, "the function asks for something")
 			})
@@ -153,7 +158,7 @@ func (c crash) test(t *testing.T) {
 	}
 }
 
-// one dies at one request. It is false once the function ends before.
+// one dies at one request, by a bubble's clock. It is false once the function ends before.
 func (c crash) one(t *testing.T, at int, late, ended bool) bool {
 	w := c.world()
 	m := newMortal(w, at, late)

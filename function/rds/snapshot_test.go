@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -151,31 +152,29 @@ func TestCreateIsStopped(t *testing.T) {
 	for name, slow := range map[string]int{"in time": 20, "too slow": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := withInstance()
-			w.slow = slow
-			cause := errors.New("stopped by the test")
-			ctx, cancel := context.WithCancelCause(t.Context())
-			call, rec := newCall()
-			call.OnProgress = func(_ context.Context, p function.Progress) {
-				if strings.Contains(p.Note, "creating") {
-					cancel(cause)
+			synctest.Test(t, func(t *testing.T) {
+				w := withInstance()
+				w.slow = slow
+				cause := errors.New("stopped by the test")
+				ctx, cancel := context.WithCancelCause(t.Context())
+				call, rec := newCall()
+				call.OnProgress = func(_ context.Context, p function.Progress) {
+					if strings.Contains(p.Note, "creating") {
+						cancel(cause)
+					}
 				}
-			}
-			waits := quick
-			if slow < 100 {
-				waits.CleanUp = time.Minute
-			}
-			began := time.Now()
-			_, err := newHost(w, waits).funcs["CreateRDSSnapshot"].Exec(ctx, call, map[string]any{"instanceID": "db"})
-			noCanary(t, rec, err)
-			require.Less(t, time.Since(began), 30*time.Second)
-			if slow < 100 {
-				require.Equal(t, cause, err)
-				require.Equal(t, []string{"snap"}, w.all(snapshotKind))
-				return
-			}
-			require.NotErrorIs(t, err, cause, "the host would tell nothing but the cause")
-			require.ErrorContains(t, err, "left behind, remove by hand: RDS snapshot "+w.all(snapshotKind)[0])
+				began := time.Now()
+				_, err := newHost(w, quick).funcs["CreateRDSSnapshot"].Exec(ctx, call, map[string]any{"instanceID": "db"})
+				noCanary(t, rec, err)
+				require.Less(t, time.Since(began), quick.CleanUp+time.Second)
+				if slow < 100 {
+					require.Equal(t, cause, err)
+					require.Equal(t, []string{"snap"}, w.all(snapshotKind))
+					return
+				}
+				require.NotErrorIs(t, err, cause, "the host would tell nothing but the cause")
+				require.ErrorContains(t, err, "left behind, remove by hand: RDS snapshot "+w.all(snapshotKind)[0])
+			})
 		})
 	}
 }
