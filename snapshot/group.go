@@ -14,6 +14,9 @@ type GroupRequest struct {
 	MaxHold time.Duration
 	// Anew never takes over a group of an earlier call: what there is of it is removed first. It is for callers that need what the holder learnt. Default false.
 	Anew bool
+	// Accept, when it is set, is called once the application goes on, before the group is finished: it keeps what the holder learnt, or finds that it is of no use. Its error fails
+	// the call, and every snapshot is removed. It is not called for a group that is taken over, nor without a Holder. Default nil.
+	Accept func(ctx context.Context) error
 	// UntilCut returns once every snapshot is cut and the application goes on. Default false: once every snapshot is ready too.
 	UntilCut bool
 }
@@ -39,7 +42,7 @@ type GroupResult struct {
 //
 // When the call fails, and when ctx has ended before, every snapshot of this token is removed; what could not be removed is in the error. The result then has only Held.
 //
-// Errors: those of Create, ErrMaxHold, ErrHoldLost when the application did not stay held or Release failed, and those of Hold.
+// Errors: those of Create, ErrMaxHold, ErrHoldLost when the application did not stay held or Release failed, and those of Hold and Accept.
 func (s *Snapshotter) CreateGroup(ctx context.Context, req GroupRequest, h Holder) (*GroupResult, error) {
 	if err := req.check(); err != nil {
 		return &GroupResult{}, err
@@ -158,6 +161,11 @@ func (g *group) cut(ctx context.Context) error {
 	}
 	if err := g.cutHeld(ctx); err != nil {
 		return err
+	}
+	if accept := g.req.Accept; accept != nil {
+		if err := guard(func() error { return accept(ctx) }); err != nil {
+			return fmt.Errorf("accept what was held for %s: %w", g.held.Round(time.Millisecond), withCause(ctx, err))
+		}
 	}
 	return g.each(ctx, func(ctx context.Context, i int) error {
 		ref := g.members[i].ref

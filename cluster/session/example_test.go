@@ -53,7 +53,11 @@ spec: {template: {spec: {containers: [{name: server, command: [sleep, "1000"]}]}
 	if err := held.Release(ctx); err != nil {
 		log.Fatal(err) // it was not held all the time: throw the snapshots away
 	}
-	fmt.Print(held.Output())
+	position, err := held.Output()
+	if err != nil {
+		log.Fatal(err) // it is cut
+	}
+	fmt.Print(position)
 	// Output:
 	// the application is held: take the snapshots
 	// position 42

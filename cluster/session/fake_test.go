@@ -49,6 +49,14 @@ func open(t *testing.T, f fake, s Spec) (*Open, error) {
 	return session.Open(t.Context())
 }
 
+// written is the whole output.
+func written(t *testing.T, o *Open) string {
+	t.Helper()
+	text, err := o.Output()
+	require.NoError(t, err)
+	return text
+}
+
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -66,7 +74,7 @@ func TestHeldUntilReleased(t *testing.T) {
 		synctest.Wait()
 		require.False(t, isClosed(o.Lost()))
 		require.NoError(t, o.Release(t.Context()))
-		require.Equal(t, "at 0/15\n", o.Output())
+		require.Equal(t, "at 0/15\n", written(t, o))
 		require.ErrorIs(t, o.Release(t.Context()), ErrLost, "a second time")
 	})
 }
@@ -351,12 +359,46 @@ func TestHostileOutput(t *testing.T) {
 		}, spec)
 		require.NoError(t, err)
 		require.NoError(t, o.Release(t.Context()))
-		require.Len(t, o.Output(), 64<<10)
+		text, err := o.Output()
+		require.ErrorIs(t, err, ErrOutput)
+		require.Len(t, text, 64<<10)
 		held := cap(o.out.kept) + cap(o.out.last) + cap(o.out.line) + cap(o.errs.last)
 		require.Less(t, held, 256<<10)
 		_, err = o.out.Write(piece)
 		require.Error(t, err, "after the end")
 	})
+}
+
+// TestOutputIsWholeOrAnError goes to the last byte, however the output comes.
+func TestOutputIsWholeOrAnError(t *testing.T) {
+	for _, much := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 64<<10 + 27, 64<<10 + 63, 64<<10 + 64, 64<<10 + 65, 1 << 20} {
+		for _, piece := range []int{1 << 10, 64<<10 - 7, 2 << 20} {
+			synctest.Test(t, func(t *testing.T) {
+				label := strings.Repeat("x", much)
+				o, err := open(t, func(_ context.Context, cmd cluster.Command) error {
+					say(cmd, "held\n")
+					_, _ = io.ReadAll(cmd.Stdin)
+					for rest := label + nonce(cmd) + " 0\n"; rest != ""; {
+						n := min(piece, len(rest))
+						say(cmd, rest[:n])
+						rest = rest[n:]
+					}
+					return nil
+				}, spec)
+				require.NoError(t, err)
+				require.NoError(t, o.Release(t.Context()))
+				text, err := o.Output()
+				if much <= 64<<10 {
+					require.NoError(t, err)
+					require.Equal(t, label, text)
+					return
+				}
+				require.ErrorIs(t, err, ErrOutput)
+				require.EqualError(t, err, `pod app/db, container server: the command wrote more than is kept: only the first 64 KiB after line "held" are`)
+				require.Equal(t, label[:64<<10], text)
+			})
+		}
+	}
 }
 
 func TestSpecFaults(t *testing.T) {

@@ -159,7 +159,7 @@ func TestKubeSession(t *testing.T) {
 		begin := time.Now()
 		require.NoError(t, o.Release(t.Context()))
 		t.Logf("released in %s", time.Since(begin).Round(time.Millisecond))
-		require.Equal(t, "let go\n", o.Output())
+		require.Equal(t, "let go\n", written(t, o))
 		goesOn(t, e, namespace)
 	}
 	nothingLeft(t, e, namespace)

@@ -27,6 +27,14 @@ import (
 	"github.com/davit-project/davit/cluster/session"
 )
 
+// written is the whole output.
+func written(t *testing.T, o *session.Open) string {
+	t.Helper()
+	text, err := o.Output()
+	require.NoError(t, err)
+	return text
+}
+
 // The shell of this machine; another file has the others.
 func TestShell(t *testing.T) {
 	t.Parallel()
@@ -126,7 +134,7 @@ func released(t *testing.T, p *pod) {
 	require.NoError(t, o.Release(t.Context()))
 	require.Less(t, time.Since(begin), 5*time.Second)
 	require.False(t, p.has("held"))
-	require.Equal(t, "let go\n", o.Output())
+	require.Equal(t, "let go\n", written(t, o))
 	require.Empty(t, left())
 }
 
@@ -147,7 +155,7 @@ func longestHold(t *testing.T, p *pod) {
 	require.Less(t, took, 7*time.Second)
 	<-o.Lost()
 	require.ErrorIs(t, o.Release(t.Context()), session.ErrMaxHold)
-	require.Equal(t, "let go\n", o.Output())
+	require.Equal(t, "let go\n", written(t, o))
 	require.Empty(t, left())
 }
 
@@ -270,7 +278,7 @@ func surroundings(t *testing.T, p *pod) {
 	o, err := p.open(t, session.Spec{MaxHold: time.Hour}, "echo held\n"+look+"sleep 434343 & echo $! >left\ncat")
 	require.NoError(t, err)
 	require.NoError(t, o.Release(t.Context()))
-	require.Equal(t, plain.String(), o.Output())
+	require.Equal(t, plain.String(), written(t, o))
 	pid, err := os.ReadFile(filepath.Join(p.dir, "left"))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {

@@ -71,8 +71,15 @@ func (o *Open) lose() { o.loseOnce.Do(func() { close(o.lost) }) }
 // Lost is closed when the command has ended, or Spec.MaxHold has passed since the host began to run it.
 func (o *Open) Lost() <-chan struct{} { return o.lost }
 
-// Output is what the command has written to standard output after the line, its first 64 KiB.
-func (o *Open) Output() string { return o.out.text() }
+// Output is what the command has written to standard output after the line, whole once Release has returned. More than 64 KiB is ErrOutput, with the first 64 KiB: what is cut
+// may be of no use.
+func (o *Open) Output() (string, error) {
+	text := o.out.text()
+	if len(text) > maxOutput {
+		return text[:maxOutput], fmt.Errorf("%s: %w: only the first %d KiB after line %q are", o.place, ErrOutput, maxOutput>>10, o.spec.HeldLine)
+	}
+	return text, nil
+}
 
 // Release lets the application go on, and returns when the command has ended. Nil means that the application was held until now: that the command was still running, within
 // Spec.MaxHold, when the container read that it is released, and that it ended with code 0. A command that failed after it was released is an error too. When

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxOutput = 64 << 10 // of what is kept of standard output
+	maxOutput = 64 << 10 // of what is returned of standard output
 	maxTail   = 4 << 10  // of what is kept of standard error
 	maxWord   = 64       // of the container's last word; it is shorter
 )
@@ -44,7 +44,7 @@ type output struct {
 
 	mu     sync.Mutex
 	line   []byte // what there is of a line, at most one byte more than the line that is wanted may have; nil once held
-	kept   []byte // the first of what follows the line
+	kept   []byte // the first of what follows the line; maxWord more than is returned, so that more than that is noticed whatever the last word takes
 	last   []byte // the last bytes of all
 	closed bool
 }
@@ -107,12 +107,12 @@ func (o *output) code() (code int, said bool) {
 	return code, line && err == nil && code >= 0 && code <= 255
 }
 
-// text is what followed the line, without the last word.
+// text is what followed the line, without the last word. It is longer than maxOutput if there was more than that.
 func (o *output) text() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	text, _, _ := strings.Cut(string(o.kept), o.nonce+" ")
-	return text[:min(len(text), maxOutput)]
+	return text
 }
 
 // tail keeps the end of standard error.

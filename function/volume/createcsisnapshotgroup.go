@@ -33,7 +33,7 @@ type holdArgs struct {
 	Command    []string      `arg:"command,command,nonempty" doc:"Holds the application, writes the held line to standard output and reads standard input; at its end it lets go and exits with 0."`
 	HeldLine   string        `arg:"heldLine" default:"held" doc:"The line that says that the application is held."`
 	Grace      time.Duration `arg:"grace" default:"10s" doc:"Time the command has to let go before it is ended."`
-	KeepOutput bool          `arg:"keepOutput" default:"true" doc:"Keep what the command writes after the held line; a host that comes after one that died then takes the snapshots anew, as that is lost."`
+	KeepOutput bool          `arg:"keepOutput" default:"true" doc:"Keep what the command writes after the held line: more than 64 KiB, or what is no UTF-8, then fails the phase, and a host that comes after one that died takes the snapshots anew, as it is lost."`
 }
 
 type groupSnapshot struct {
@@ -49,7 +49,7 @@ type createCSISnapshotGroupOutputs struct {
 	FirstCut   string          `out:"firstCut" doc:"When the first was cut, by the storage's clock, in RFC 3339."`
 	LastCut    string          `out:"lastCut" doc:"When the last was cut."`
 	HoldTime   time.Duration   `out:"holdTime" doc:"How long the application was held, such as 1.2s; 0s without hold, and for a group that was adopted."`
-	HoldOutput string          `out:"holdOutput" doc:"What the command wrote after the held line, the first 64 KiB; empty without keepOutput, and without hold."`
+	HoldOutput string          `out:"holdOutput" doc:"What the command wrote after the held line, at most 64 KiB of UTF-8; empty without keepOutput, and without hold."`
 	Adopted    bool            `out:"adopted" doc:"The snapshots were found complete after the host had died."`
 }
 
@@ -97,6 +97,8 @@ type group struct {
 	holder *holder
 	// keep is true when what the holder writes must not be lost.
 	keep bool
+	// output is what it wrote, once the application goes on.
+	output string
 }
 
 func newGroup(ctx context.Context, call *function.Call, d Deps, in createCSISnapshotGroupArgs) (*group, error) {
@@ -124,6 +126,9 @@ func newGroup(ctx context.Context, call *function.Call, d Deps, in createCSISnap
 		return nil, err
 	}
 	g.request = snapshot.GroupRequest{MaxHold: in.MaxHold, UntilCut: in.Until == untilCut, Anew: g.keep} // what the command wrote is lost with the host
+	if g.keep {
+		g.request.Accept = g.accept
+	}
 	for _, claim := range claims {
 		g.request.Requests = append(g.request.Requests, snapshot.Request{
 			Ref:    snapshot.Ref{Namespace: in.Namespace, Name: cmp.Or(in.Names[claim], snapshotName(call, claim))},
@@ -168,6 +173,14 @@ func (in createCSISnapshotGroupArgs) claims(call *function.Call, h *holder) ([]s
 	return claims, nil
 }
 
+// accept keeps what the holder wrote. Snapshots whose backup label is cut or garbled are of no use.
+func (g *group) accept(context.Context) (err error) {
+	if g.output, err = g.holder.output(); err != nil {
+		return function.Permanent(fmt.Errorf("output holdOutput: %w; write less of it, or set hold.keepOutput to false where it is not needed", err))
+	}
+	return nil
+}
+
 func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, error) {
 	var h snapshot.Holder
 	if g.holder != nil {
@@ -181,9 +194,7 @@ func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, erro
 	out := createCSISnapshotGroupOutputs{
 		Snapshots: shown(res.Snapshots), FirstCut: instant(res.FirstCut), LastCut: instant(res.LastCut), HoldTime: res.Held, Adopted: res.Adopted,
 	}
-	if g.keep {
-		out.HoldOutput = g.holder.output()
-	}
+	out.HoldOutput = g.output
 	g.call.Log.InfoContext(ctx, "snapshots taken", "snapshots", len(res.Snapshots), "held", res.Held, "first", out.FirstCut, "last", out.LastCut, "adopted", res.Adopted)
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/davit-project/davit/cluster/session"
 	"github.com/davit-project/davit/function"
@@ -70,12 +71,16 @@ func (h *holder) Hold(ctx context.Context) (snapshot.Held, error) {
 	return &held{open, h, begin}, nil
 }
 
+// errNotText means that the command wrote what no output can hold.
+var errNotText = errors.New("the command wrote what is no UTF-8")
+
 // output is what the command wrote after its held line.
-func (h *holder) output() string {
-	if h.open == nil {
-		return ""
+func (h *holder) output() (string, error) {
+	text, err := h.open.Output()
+	if err == nil && !utf8.ValidString(text) {
+		err = fmt.Errorf("%s: %w", h.what, errNotText)
 	}
-	return h.open.Output()
+	return text, err
 }
 
 // held reports how long it was.
@@ -85,12 +90,13 @@ type held struct {
 	begin  time.Time
 }
 
-// Release lets the application go on.
+// Release lets the application go on. The session has bounds of its own: the command's grace may be longer than the time that a Snapshotter gives to a release.
 func (h *held) Release(ctx context.Context) error {
-	err := h.Open.Release(ctx)
+	over := time.Since(h.begin) >= h.holder.maxHold // host and pod notice at the same moment, and either may be the first
+	err := h.Open.Release(context.WithoutCancel(ctx))
 	lasted := time.Since(h.begin).Round(time.Millisecond)
 	switch {
-	case err != nil && lasted >= h.holder.maxHold: // host and pod notice at the same moment, and either may be the first
+	case err != nil && (over || errors.Is(err, session.ErrMaxHold)):
 		return fmt.Errorf("%w: %w", snapshot.ErrMaxHold, err)
 	case err != nil:
 		return err

@@ -89,7 +89,9 @@ func (s *consistentSite) locks(t *testing.T) {
 		require.Contains(t, out.String(), "Lock wait timeout")
 	}
 	require.NoError(t, o.Release(t.Context()))
-	require.Contains(t, o.Output(), s.db.locked)
+	locked, err := o.Output()
+	require.NoError(t, err)
+	require.Contains(t, locked, s.db.locked)
 	s.sql("db", "shop", "DELETE FROM ledger;")
 }
 
