@@ -2,8 +2,8 @@
 //
 // An object is a plain file below the folder, named by its key. Files have mode 0600 and folders 0700: a dump is as secret
 // as the database it comes from. A write goes to a file under .davit/tmp, is flushed to the disk and then renamed; what
-// a process that died left there is removed by the next write. Nothing outside the folder is ever read or written,
-// whatever symbolic links are in it; List does not follow links at all.
+// a process that died left there is removed by the next write on its machine, on another one after a day. Nothing outside the folder is ever read or written,
+// whatever symbolic links are in it; List does not follow links at all, and leaves out what clients of NFS and FUSE keep of a removed file that is still open.
 //
 // It does not use gocloud's fileblob, whose lists lose objects when a page ends (a folder "a" is visited before "a-b",
 // but its keys sort after it), skip folders that cannot be read without an error, follow links out of the folder, and whose
@@ -12,11 +12,12 @@
 // # Errors
 //
 // A missing folder is an error for everything but a write, which makes it: a volume that is not mounted must not look like
-// an empty location.
+// an empty location. One that is removed while it is in use is an error for a write too.
 //
 // # Concurrency
 //
-// A bucket is safe for concurrent use, by several processes too.
+// A bucket is safe for concurrent use, by several processes too, and by several machines on a network file system: what one removes or replaces while another
+// looks for it is looked for again. But such a system may show an object of another machine late, as long as it trusts its own cache.
 package file
 
 import (
@@ -25,6 +26,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -72,13 +74,13 @@ type bucket struct {
 	dir string
 
 	mu   sync.Mutex
-	root *os.Root
+	root folder
 }
 
 var _ driver.Bucket = (*bucket)(nil)
 
 // open returns the folder. It is opened once, so that a folder that is exchanged later is not mixed with this one.
-func (b *bucket) open(create bool) (*os.Root, error) {
+func (b *bucket) open(create bool) (folder, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.root != nil {
@@ -97,12 +99,12 @@ func (b *bucket) open(create bool) (*os.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.root = root
-	return root, nil
+	b.root = steady{rooted{root}}
+	return b.root, nil
 }
 
 // at returns the folder and checks the key.
-func (b *bucket) at(key string, create bool) (*os.Root, error) {
+func (b *bucket) at(key string, create bool) (folder, error) {
 	if !fs.ValidPath(key) || key == "." {
 		return nil, fmt.Errorf("%w: %q", errKey, key)
 	}
@@ -151,7 +153,7 @@ func (b *bucket) Attributes(_ context.Context, key string) (*driver.Attributes, 
 	}
 	info, err := root.Stat(key)
 	if err != nil {
-		return nil, absent(key, err)
+		return nil, notFound(key, err)
 	}
 	if err := regular(key, info); err != nil {
 		return nil, err
@@ -171,15 +173,18 @@ func (b *bucket) Delete(_ context.Context, key string) error {
 	}
 	info, err := root.Lstat(key)
 	if err != nil {
-		return absent(key, err)
+		return notFound(key, err)
 	}
 	if info.IsDir() {
-		return &fs.PathError{Op: "delete", Path: key, Err: fs.ErrNotExist}
+		return notFound(key, fs.ErrNotExist)
 	}
 	if err := root.Remove(key); err != nil {
-		return err
+		if info, failed := root.Lstat(key); failed == nil && info.IsDir() { // the object has just gone, and others are below its key
+			err = fs.ErrNotExist
+		}
+		return notFound(key, err)
 	}
-	prune(root, filepath.Dir(key))
+	prune(root, path.Dir(key))
 	return nil
 }
 
@@ -189,31 +194,14 @@ func (b *bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (s
 
 const contentType = "application/octet-stream"
 
-// absent makes a file in the place of a folder of the key's path what it is for a reader: no such object.
-func absent(key string, err error) error {
-	if errors.Is(err, syscall.ENOTDIR) {
-		return &fs.PathError{Op: "open", Path: key, Err: fs.ErrNotExist}
-	}
-	return err
-}
-
 // regular refuses what is no object: a folder is absent, a device or pipe an error.
 func regular(key string, info fs.FileInfo) error {
 	switch {
 	case info.Mode().IsRegular():
 		return nil
 	case info.IsDir():
-		return &fs.PathError{Op: "open", Path: key, Err: fs.ErrNotExist}
+		return notFound(key, fs.ErrNotExist)
 	default:
 		return fmt.Errorf("%q is no regular file but %s", key, info.Mode().Type())
-	}
-}
-
-// prune removes the folder and those above it as far as they are empty.
-func prune(root *os.Root, dir string) {
-	for ; dir != "."; dir = filepath.Dir(dir) {
-		if root.Remove(dir) != nil {
-			return
-		}
 	}
 }

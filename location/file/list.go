@@ -2,14 +2,12 @@ package file
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
 	"gocloud.dev/blob/driver"
 )
@@ -49,7 +47,7 @@ func (b *bucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driv
 
 type lister struct {
 	ctx                      context.Context
-	root                     *os.Root
+	root                     folder
 	prefix, delimiter, token string
 	size                     int
 	// found is sorted; more tells that keys beyond its last one were seen.
@@ -66,42 +64,56 @@ func (l *lister) start() string {
 	return dir
 }
 
+// walk visits what is in the folder, if there is one. When it is removed with its last file while it is read, another may be in its place.
 func (l *lister) walk(dir string) error {
 	if !fs.ValidPath(dir) {
 		return nil // no file can have such a key
 	}
+	var last error
+	for range tries {
+		exchanged, err := l.read(dir)
+		if !exchanged {
+			return err
+		}
+		last = err
+	}
+	if absent(last) {
+		return nil // it was empty each time it was removed
+	}
+	return fmt.Errorf("%q is exchanged for another folder again and again: %w", dir, last)
+}
+
+// read visits the folder; exchanged tells that it was removed meanwhile.
+func (l *lister) read(dir string) (exchanged bool, err error) {
 	info, err := l.root.Lstat(dir)
-	if gone(err) || err == nil && !info.IsDir() {
-		return nil
+	if absent(err) || err == nil && !info.IsDir() {
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	f, err := l.root.Open(dir)
-	if gone(err) {
-		return nil
-	}
+	f, err := openFolder(l.root, dir)
 	if err != nil {
-		return err
+		return absent(err), err
 	}
 	defer func() { _ = f.Close() }()
 	for {
 		if err := l.ctx.Err(); err != nil {
-			return err
+			return false, err
 		}
 		entries, err := f.ReadDir(dirChunk)
 		for _, e := range entries {
 			if err := l.visit(dir, e); err != nil {
-				return err
+				return false, err
 			}
 		}
 		switch {
 		case err == io.EOF:
-			return nil
-		case dir != "." && (gone(err) || errors.Is(err, syscall.ESTALE)): // removed with its last file while it was read; another may be in its place
-			return l.walk(dir)
+			return false, nil
+		case absent(err) && dir == ".":
+			return false, fmt.Errorf("%w (it was removed while it was listed)", errNoFolder)
 		case err != nil:
-			return err
+			return absent(err) || stale(err), err
 		}
 	}
 }
@@ -117,13 +129,10 @@ func (l *lister) visit(dir string, e fs.DirEntry) error {
 			return nil
 		}
 		return l.walk(key)
-	case !e.Type().IsRegular() || !strings.HasPrefix(key, l.prefix):
+	case !e.Type().IsRegular() || !strings.HasPrefix(key, l.prefix) || leftOpen(key):
 		return nil
 	}
-	info, err := e.Info()
-	if gone(err) {
-		return nil
-	}
+	info, err := e.Info() // known: the folder was opened in a root
 	if err != nil {
 		return err
 	}
@@ -175,6 +184,3 @@ func (l *lister) keep(o *driver.ListObject) {
 		l.more = true
 	}
 }
-
-// gone tells whether there is no such folder or file, or not any more.
-func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }

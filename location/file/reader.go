@@ -17,7 +17,7 @@ func (b *bucket) NewRangeReader(_ context.Context, key string, offset, length in
 	// Without O_NONBLOCK, a named pipe that somebody put there would block for ever.
 	f, err := root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, absent(key, err)
+		return nil, notFound(key, err)
 	}
 	r, err := newReader(f, key, offset, length, opts)
 	if err != nil {

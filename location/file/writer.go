@@ -2,8 +2,6 @@ package file
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,17 +13,16 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-const (
-	// tempDir is where unfinished writes are; its first part is the name that the package location reserves.
-	tempDir = ".davit/tmp"
-	// tries bounds the loops in which another process may get in the way.
-	tries = 100
-)
+// tries bounds the loops in which another process may get in the way.
+const tries = 100
 
 func (b *bucket) NewTypedWriter(ctx context.Context, key, _ string, opts *driver.WriterOptions) (driver.Writer, error) {
 	root, err := b.at(key, true)
 	if err != nil {
 		return nil, err
+	}
+	if leftOpen(key) {
+		return nil, fmt.Errorf("%w: %q is the name of a removed file that is still open", errKey, key)
 	}
 	if len(opts.Metadata) > 0 {
 		return nil, fmt.Errorf("%w: metadata", errUnsupported)
@@ -48,7 +45,7 @@ func (b *bucket) NewTypedWriter(ctx context.Context, key, _ string, opts *driver
 }
 
 // placeable finds out before anything is written whether the key can be a file's name.
-func placeable(root *os.Root, key string) error {
+func placeable(root folder, key string) error {
 	info, err := root.Stat(key)
 	switch {
 	case err == nil:
@@ -63,72 +60,10 @@ func placeable(root *os.Root, key string) error {
 	}
 }
 
-// createTemp makes a file that only this writer has, locked as long as the writer lives.
-func createTemp(root *os.Root) (*os.File, string, error) {
-	var err error
-	for range tries {
-		if err = makeFolder(root, tempDir); err != nil {
-			return nil, "", err
-		}
-		sweep(root)
-		var id [16]byte
-		if _, err = rand.Read(id[:]); err != nil {
-			return nil, "", err
-		}
-		name := path.Join(tempDir, hex.EncodeToString(id[:]))
-		var f *os.File
-		f, err = root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, fs.ErrNotExist) { // another writer has just tidied the folder away
-			continue
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		if lock(f) && same(root, name, f) {
-			return f, name, nil
-		}
-		_ = f.Close()
-		_ = root.Remove(name)
-		err = fmt.Errorf("another process keeps removing %q", tempDir)
-	}
-	return nil, "", err
-}
-
-// sweep removes what dead writers left: files that nobody has locked. Failures do no harm.
-func sweep(root *os.Root) {
-	dir, err := root.Open(tempDir)
-	if err != nil {
-		return
-	}
-	defer func() { _ = dir.Close() }()
-	names, _ := dir.Readdirnames(1000) // what is beyond that is left to the next write
-	for _, n := range names {
-		name := path.Join(tempDir, n)
-		f, err := root.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-		if err != nil {
-			continue
-		}
-		if abandoned(f) {
-			_ = root.Remove(name)
-		}
-		_ = f.Close()
-	}
-}
-
-// same tells whether the name still is that file.
-func same(root *os.Root, name string, f *os.File) bool {
-	a, err := root.Lstat(name)
-	if err != nil {
-		return false
-	}
-	b, err := f.Stat()
-	return err == nil && os.SameFile(a, b)
-}
-
 // writer is a file with a temporary name until it is closed.
 type writer struct {
 	ctx       context.Context
-	root      *os.Root
+	root      folder
 	file      *os.File
 	temp, key string
 	exclusive bool
@@ -164,45 +99,33 @@ func (w *writer) place() error {
 		} else {
 			err = w.root.Rename(w.temp, w.key)
 		}
+		if !absent(err) && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		// It may have worked: a network file system asks once more when an answer is lost.
+		if placed, failed := same(w.root, w.key, w.file); placed || failed != nil {
+			return failed
+		}
 		if errors.Is(err, fs.ErrExist) && w.exclusive {
 			return fmt.Errorf("%w: %q", errExists, w.key)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-	}
-	return err
-}
-
-// makeFolder makes the folder and those above it, where others may just be tidying the same ones away.
-func makeFolder(root *os.Root, dir string) error {
-	var err error
-	for range tries {
-		if err = root.MkdirAll(dir, 0o700); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
-			return err
+		if there, failed := same(w.root, w.temp, w.file); failed != nil {
+			return failed
+		} else if !there {
+			return fmt.Errorf("%w: %q", errSwept, w.temp)
 		}
 	}
-	return err
+	return fmt.Errorf("others keep removing the folder of %q", w.key) // without err: that an object is absent would be no answer to a write
 }
 
-// discard closes the file and removes what is left under its temporary name.
+// discard closes the file and removes what is left under its temporary name. In this order: NFS renames what is removed while it is open.
 func (w *writer) discard() {
-	_ = w.root.Remove(w.temp)
 	_ = w.file.Close()
+	_ = w.root.Remove(w.temp)
 	prune(w.root, tempDir)
-}
-
-// syncFolders flushes the folder and those above it, so that the name outlives a power cut.
-func syncFolders(root *os.Root, dir string) error {
-	for {
-		if err := syncFolder(root, dir); err != nil {
-			return err
-		}
-		if dir == "." {
-			return nil
-		}
-		dir = path.Dir(dir)
-	}
 }
 
 func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOptions) error {
@@ -228,20 +151,4 @@ func (b *bucket) Copy(ctx context.Context, dst, src string, opts *driver.CopyOpt
 		return err
 	}
 	return w.Close()
-}
-
-func syncFolder(root *os.Root, dir string) error {
-	f, err := root.Open(dir)
-	if dir != "." && errors.Is(err, fs.ErrNotExist) { // somebody has removed the object already, and the folder with it
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	err = f.Sync()
-	_ = f.Close()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
 }
