@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,8 +15,8 @@ import (
 	"github.com/davit-project/davit/internal/testcluster/image"
 )
 
-// twoVolumes is a database that writes to two volumes, mounted at /data and /log.
-type twoVolumes struct {
+// database is one that keeps its data in /data and its logs in $LOG, which is /log where they have a volume of their own.
+type database struct {
 	name, image string
 	spec        func(davit string) image.Spec
 	// start makes the database where there is none, and serves it.
@@ -25,6 +26,8 @@ type twoVolumes struct {
 	schema string
 	// flush is what a writer runs every now and then, so that both volumes are written to all the time.
 	flush string
+	// settle writes all tables to the data volume, and returns when that is done. It takes no lock of which a writer could be one end of a cycle.
+	settle string
 	// intact selects nothing but lines that say ok.
 	intact string
 	// lock and stop are the first lines of commands for held sessions in docs/snapshots.md; locked is in what the first says in the end.
@@ -34,21 +37,22 @@ type twoVolumes struct {
 	faulty    []string
 }
 
-// twoVolumePostgres has its log on a volume of its own. A checkpoint first makes the recovery short. All of its processes have to be stopped: backup mode (pg_backup_start) lets it go on
+// postgres has its log on a volume of its own. A checkpoint first makes the recovery short. All of its processes have to be stopped: backup mode (pg_backup_start) lets it go on
 // writing, and the log of the backup would have to be archived.
-func twoVolumePostgres() *twoVolumes {
-	return &twoVolumes{
+func postgres() *database {
+	return &database{
 		name: "postgres", image: image.PostgresImage, spec: image.Postgres,
 		start: `set -eu
 export PGDATA=/data/pgdata
+mkdir -p $LOG
 if [ ! -e $PGDATA ]; then
-  initdb --pgdata=$PGDATA.new --waldir=/log/wal --username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
+  initdb --pgdata=$PGDATA.new --waldir=$LOG/wal --username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
   mv $PGDATA.new $PGDATA
 fi
 exec postgres -c jit=off -c max_wal_size=32MB -c wal_level=replica -c bgwriter_delay=10ms -c shared_buffers=4MB`,
 		client: []string{"psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator=\t", "--set=ON_ERROR_STOP=1", "--username=postgres"},
 		schema: `CREATE TABLE ledger (writer int, n int, entry text, PRIMARY KEY (writer, n)); CREATE TABLE counter (writer int PRIMARY KEY, total int); CREATE EXTENSION amcheck;`,
-		flush:  `CHECKPOINT;`,
+		flush:  `CHECKPOINT;`, settle: `CHECKPOINT;`,
 		intact: `SELECT 'ok' FROM (SELECT bt_index_check('ledger_pkey', true), bt_index_check('counter_pkey', true)) i; SELECT msg FROM verify_heapam('ledger'); SELECT msg FROM verify_heapam('counter');`,
 		lock:   "PostgreSQL, backup mode", stop: "PostgreSQL, stopped", locked: "START WAL LOCATION",
 		recovered: "automatic recovery in progress",
@@ -56,22 +60,23 @@ exec postgres -c jit=off -c max_wal_size=32MB -c wal_level=replica -c bgwriter_d
 	}
 }
 
-// twoVolumeMariaDB has the log of InnoDB and the binary log on a volume of their own. The lock waits until statements have ended, and purges, flushes and checkpoints go on behind it, so that
+// mariadb has the log of InnoDB and the binary log on a volume of their own. The lock waits until statements have ended, and purges, flushes and checkpoints go on behind it, so that
 // all threads are stopped too. The client that has the lock is asked for it once more before it lets go: it fails when the server has dropped the connection.
-func twoVolumeMariaDB() *twoVolumes {
-	return &twoVolumes{
+func mariadb() *database {
+	return &database{
 		name: "mariadb", image: image.MariaDBImage, spec: image.MariaDB,
 		start: `set -eu
+mkdir -p $LOG
 if [ ! -e /data/db ]; then
   mariadb-install-db --no-defaults --datadir=/data/db.new --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve >/dev/null
-  mv /data/db.new/ib_logfile0 /log/
+  mv /data/db.new/ib_logfile0 $LOG/
   mv /data/db.new /data/db
 fi
-exec mariadbd --no-defaults --datadir=/data/db --innodb-log-group-home-dir=/log --log-bin=/log/binlog --innodb-log-file-size=8M --innodb-buffer-pool-size=8M \
+exec mariadbd --no-defaults --datadir=/data/db --innodb-log-group-home-dir=$LOG --log-bin=$LOG/binlog --innodb-log-file-size=8M --innodb-buffer-pool-size=8M \
   --innodb-max-dirty-pages-pct=0 --innodb-fast-shutdown=0 --socket=/run/mysqld/mysqld.sock --pid-file=/run/mysqld/mysqld.pid --skip-networking`,
 		client: []string{"mariadb", "--no-defaults", "--user=root", "--batch", "--raw", "--quick", "--unbuffered", "--skip-column-names"},
 		schema: `CREATE DATABASE shop; USE shop; CREATE TABLE ledger (writer int, n int, entry text, PRIMARY KEY (writer, n)); CREATE TABLE counter (writer int PRIMARY KEY, total int);`,
-		flush:  `SET GLOBAL innodb_max_purge_lag_wait = 0;`,
+		flush:  `SET GLOBAL innodb_max_purge_lag_wait = 0;`, settle: `FLUSH TABLES ledger FOR EXPORT; UNLOCK TABLES; FLUSH TABLES counter FOR EXPORT; UNLOCK TABLES;`,
 		intact: `CHECK TABLE shop.ledger, shop.counter EXTENDED;`,
 		lock:   "MariaDB, a lock", stop: "MariaDB, stopped", locked: "binlog.0",
 		recovered: "Starting crash recovery from checkpoint",
@@ -79,12 +84,21 @@ exec mariadbd --no-defaults --datadir=/data/db --innodb-log-group-home-dir=/log 
 	}
 }
 
-// blueprint takes both volumes at one moment, and makes claims of them. The command of the session is put in as JSON, which is YAML.
-func (db *twoVolumes) blueprint(t *testing.T, class, maxHold string) string {
+// heldClaims are claims that are taken together while a command holds what writes to them.
+type heldClaims struct {
+	claims         []string
+	command        []string
+	class, maxHold string
+	// keep is true when what the command writes belongs to the snapshots.
+	keep bool
+}
+
+// document takes them, and makes claims of the snapshots. The command is put in as JSON, which is YAML.
+func (h heldClaims) document(t *testing.T) string {
 	t.Helper()
-	hold, err := json.Marshal(documented(t, db.stop))
+	hold, err := json.Marshal(h.command)
 	require.NoError(t, err)
-	return strings.NewReplacer("CLASS", class, "MAXHOLD", maxHold, "HOLD", string(hold)).Replace(`
+	text := `
 apiVersion: cr.kanister.io/v1alpha1
 kind: Blueprint
 metadata: {name: consistent}
@@ -94,33 +108,42 @@ actions:
     outputArtifacts:
       volumes:
         keyValue:
-          data: "{{ (index .Phases.snapshots.Output.snapshots 0).name }}"
-          log: "{{ (index .Phases.snapshots.Output.snapshots 1).name }}"
+          snapshots: "{{ toJson .Phases.snapshots.Output.snapshots }}"
           cut: "{{ .Phases.snapshots.Output.lastCut }}"
+          output: "{{ .Phases.snapshots.Output.holdOutput }}"
     phases:
     - func: CreateCSISnapshotGroup
       name: snapshots
       args:
         namespace: "{{ .Namespace.Name }}"
-        pvcs: [data, log]
+        pvcs: [CLAIMS]
         snapshotClass: CLASS
         maxHold: MAXHOLD
         hold:
           pod: db
           container: server
           command: HOLD
-          keepOutput: false
+          keepOutput: KEEP
   restore:
     kind: Namespace
     inputArtifactNames: [volumes]
     phases:
+`
+	for i, claim := range h.claims {
+		text += strings.NewReplacer("CLAIM", claim, "INDEX", strconv.Itoa(i)).Replace(`
     - func: RestoreCSISnapshot
-      name: data
-      args: {namespace: "{{ .Namespace.Name }}", name: "{{ .ArtifactsIn.volumes.KeyValue.data }}", pvc: data-restored, storageClass: davit-test, restoreSize: 1Gi}
-    - func: RestoreCSISnapshot
-      name: log
-      args: {namespace: "{{ .Namespace.Name }}", name: "{{ .ArtifactsIn.volumes.KeyValue.log }}", pvc: log-restored, storageClass: davit-test, restoreSize: 1Gi}
+      name: CLAIM
+      args:
+        namespace: "{{ .Namespace.Name }}"
+        name: "{{ (index (fromJson .ArtifactsIn.volumes.KeyValue.snapshots) INDEX).name }}"
+        pvc: CLAIM-restored
+        storageClass: davit-test
+        restoreSize: 1Gi
 `)
+	}
+	return strings.NewReplacer(
+		"CLAIMS", strings.Join(h.claims, ", "), "CLASS", h.class, "MAXHOLD", h.maxHold, "HOLD", string(hold), "KEEP", strconv.FormatBool(h.keep),
+	).Replace(text)
 }
 
 // documented is a command of docs/snapshots.md, by the first line of its block.

@@ -5,8 +5,10 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,41 +20,40 @@ import (
 	"github.com/davit-project/davit/cluster"
 )
 
-// written is a transaction of a writer: when it was sent, and when its acknowledgement came; zero for none.
-type written struct{ sent, acked time.Time }
-
 // writers write transactions with increasing numbers, each once the one before has been acknowledged.
 type writers struct {
-	mu   sync.Mutex
-	all  [][]written // by writer, by number
-	errs []error
-	stop chan struct{}
-	wg   sync.WaitGroup
+	mu     sync.Mutex
+	all    [][]written // by writer, by number
+	failed failures
+	stop   chan struct{}
+	wg     sync.WaitGroup
 }
 
 // startWriters starts several, each with a connection of its own. They are as many transactions ahead of each other as it happens.
-func (s *consistentSite) startWriters(t *testing.T, count int) *writers {
+func (s *dbSite) startWriters(t *testing.T, count int) *writers {
 	t.Helper()
-	w := &writers{all: make([][]written, count), errs: make([]error, count), stop: make(chan struct{})}
+	w := &writers{all: make([][]written, count), stop: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	for i := range count {
-		w.wg.Go(func() { w.errs[i] = s.write(ctx, w, i) })
+		w.wg.Go(func() { w.failed.add(s.write(ctx, w, i)) })
 	}
 	t.Cleanup(func() {
 		cancel()
 		w.wg.Wait()
 	})
-	require.Eventually(t, func() bool { return w.least() > 20 }, 30*time.Second, 10*time.Millisecond, "writers write")
+	require.Eventually(t, func() bool {
+		return !slices.ContainsFunc(w.logs(), func(log []written) bool { return len(log) <= 20 })
+	}, time.Minute, 10*time.Millisecond, "the writers write; they have ended with: %v", &w.failed)
 	return w
 }
 
-func (s *consistentSite) write(ctx context.Context, w *writers, writer int) error {
+func (s *dbSite) write(ctx context.Context, w *writers, writer int) error {
 	in, commands := io.Pipe()
 	out, acks := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
 		err := s.cluster.Exec(ctx, cluster.Command{
-			Namespace: s.namespace, Pod: "db", Container: "server", Args: append(s.db.client[:len(s.db.client):len(s.db.client)], s.database()...), Stdin: in, Stdout: acks,
+			Namespace: s.namespace, Pod: "db", Container: "server", Args: s.databaseClient(), Stdin: in, Stdout: acks,
 		})
 		_, _ = in.Close(), acks.CloseWithError(err)
 		done <- err
@@ -61,7 +62,7 @@ func (s *consistentSite) write(ctx context.Context, w *writers, writer int) erro
 	for n := 1; ; n++ {
 		select {
 		case <-w.stop:
-			return firstError(commands.Close(), <-done)
+			return errors.Join(commands.Close(), <-done)
 		case <-ctx.Done():
 			return ctx.Err()
 		default:
@@ -72,7 +73,7 @@ func (s *consistentSite) write(ctx context.Context, w *writers, writer int) erro
 			extra = s.db.flush
 		}
 		_, err := fmt.Fprintf(commands, "BEGIN; INSERT INTO ledger VALUES (%d, %d, '%s'); UPDATE counter SET total = %[2]d WHERE writer = %[1]d; COMMIT; %[4]s SELECT %[2]d;\n",
-			writer, n, strings.Repeat("x", 500+n%1000), extra)
+			writer, n, strings.Repeat("x", entryLength(n)), extra)
 		if err != nil {
 			return err
 		}
@@ -84,15 +85,6 @@ func (s *consistentSite) write(ctx context.Context, w *writers, writer int) erro
 		}
 		w.acked(writer)
 	}
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (w *writers) begin(writer int) {
@@ -108,49 +100,32 @@ func (w *writers) acked(writer int) {
 	all[len(all)-1].acked = time.Now()
 }
 
-// least is how many transactions the slowest writer has begun.
-func (w *writers) least() int {
+// logs are the transactions of all writers until now.
+func (w *writers) logs() [][]written {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	least := len(w.all[0])
-	for _, all := range w.all {
-		least = min(least, len(all))
+	logs := make([][]written, len(w.all))
+	for i, all := range w.all {
+		logs[i] = slices.Clone(all)
 	}
-	return least
+	return logs
 }
 
-// count counts those of a writer that satisfy.
-func (w *writers) count(writer int, satisfy func(written) bool) (n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, one := range w.all[writer] {
-		if satisfy(one) {
-			n++
+// wroteSince tells whether every writer has had a transaction acknowledged that it sent after then.
+func (w *writers) wroteSince(then time.Time) bool {
+	for _, log := range w.logs() {
+		if !slices.ContainsFunc(log, func(one written) bool { return one.sent.After(then) && !one.acked.IsZero() }) {
+			return false
 		}
 	}
-	return n
+	return true
 }
 
-// ackedBefore counts the acknowledgements of all writers until then.
-func (w *writers) ackedBefore(then time.Time) (n int) {
-	for i := range w.all {
-		n += w.count(i, func(one written) bool { return !one.acked.IsZero() && one.acked.Before(then) })
-	}
-	return n
-}
-
-// last is when the latest acknowledgement came.
-func (w *writers) last() (last time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, all := range w.all {
-		for _, one := range all {
-			if one.acked.After(last) {
-				last = one.acked
-			}
-		}
-	}
-	return last
+// goOn waits until every writer has written something that it sent from now on. It fails when that takes longer.
+func (w *writers) goOn(t *testing.T, longest time.Duration) {
+	t.Helper()
+	now := time.Now()
+	require.Eventually(t, func() bool { return w.wroteSince(now) }, longest, 5*time.Millisecond, "the writers go on; they have ended with: %v", &w.failed)
 }
 
 // end stops the writers; none may have failed.
@@ -158,7 +133,26 @@ func (w *writers) end(t *testing.T) {
 	t.Helper()
 	close(w.stop)
 	w.wg.Wait()
-	for _, err := range w.errs {
-		require.NoError(t, err)
-	}
+	require.NoError(t, w.failed.err())
 }
+
+// failures are errors of several.
+type failures struct {
+	mu  sync.Mutex
+	all []error
+}
+
+func (f *failures) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, err)
+}
+
+func (f *failures) err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.all...)
+}
+
+// String is for messages that are made when they are needed.
+func (f *failures) String() string { return fmt.Sprint(f.err()) }
