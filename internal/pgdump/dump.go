@@ -101,7 +101,10 @@ func (s *server) dumpOne(ctx context.Context, name string, to io.Writer, tick *t
 			return err
 		}
 	}
-	errs := &lines{each: func(line string) { s.warn("pg_dump: " + s.masked(line)) }}
+	errs := &lines{each: func(line string) bool {
+		s.warn("pg_dump: " + s.masked(line))
+		return true
+	}}
 	out := &dumpOut{to: to, tick: tick}
 	cmd := exec.CommandContext(ctx, "pg_dump", args...) //nolint:gosec // the arguments are ours
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = s.env(name), out, errs, endTime

@@ -14,7 +14,8 @@ const (
 
 // lines takes what a program says and keeps its last lines.
 type lines struct {
-	each func(line string)
+	// each is called with every line, and tells whether it is to be kept.
+	each func(line string) bool
 
 	mu   sync.Mutex
 	buf  []byte
@@ -42,11 +43,11 @@ func (l *lines) flush() {
 	if line == "" {
 		return
 	}
+	if l.each != nil && !l.each(line) {
+		return
+	}
 	l.last = append(l.last, line)
 	l.last = l.last[max(0, len(l.last)-tailLines):]
-	if l.each != nil {
-		l.each(line)
-	}
 }
 
 // tail is the last lines, as one.

@@ -366,7 +366,7 @@ func TestRestoreFails(t *testing.T) {
 	go func() {
 		defer cancel(stop)
 		for range 600 {
-			if got, err := to.SQL(ctx, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'davit' AND query LIKE '%pg_sleep%';"); err != nil || got == "1" {
+			if got, err := to.SQL(ctx, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'davit %' AND query LIKE '%pg_sleep%';"); err != nil || got == "1" {
 				return
 			}
 		}

@@ -44,7 +44,10 @@ func TestEnvironment(t *testing.T) {
 func TestLines(t *testing.T) {
 	t.Parallel()
 	var each []string
-	l := &lines{each: func(line string) { each = append(each, line) }}
+	l := &lines{each: func(line string) bool {
+		each = append(each, line)
+		return true
+	}}
 	for range 20 {
 		_, err := l.Write([]byte("one\r\n\ntw"))
 		require.NoError(t, err)

@@ -4,33 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/davit-project/davit/internal/mover"
 	"github.com/davit-project/davit/location"
 )
 
 const (
+	// maxComments bounds the comments of all databases, which are kept until the end; in bytes.
+	maxComments = 16 << 20
 	// maxHeld bounds the databases that are restored into in a transaction, each of which keeps a psql until the end.
 	maxHeld = 100
-	// undoTime is how long removing what a restore has made may take.
-	undoTime = 15 * time.Second
-	// forceSince is the version of servers that end the sessions of a database to drop it.
-	forceSince = 130000
-	// maxMade bounds the databases that a restore makes.
-	maxMade = 1000
+	// maxTold bounds what is remembered of what was told.
+	maxTold = 1000
 )
 
 // Errors of restores.
 var (
 	errNothing = errors.New("the object holds no SQL")
 	errPartial = errors.New("a dump in the object lacks its end: the pg_dump that made it failed")
-	errBusy    = errors.New("another restore of this object into this server is at work")
 )
 
 // restorer feeds a dump to the server.
@@ -46,17 +39,19 @@ type restorer struct {
 	settings map[string]bool
 	// there are the databases that were there before.
 	there []string
-	// made are those that this restore has made, in order, with the comment each is to have.
-	made     []string
-	comments map[string]string
+	// made are those that this restore has made, in order; making tells that there may be another, which the server has not told of.
+	made   []created
+	making bool
 	// held are the sessions of those that were there; current is the one at work, which may be another.
 	held    map[string]*session
 	current *session
 	told    map[string]bool
 	// begun and whole count what pg_dump says of itself.
 	begun, whole int
-	statements   int
-	tick         *ticker
+	// kept are the bytes of comments.
+	kept       int
+	statements int
+	tick       *ticker
 }
 
 // restore reads the object into the server.
@@ -71,7 +66,7 @@ func restore(ctx context.Context, s *server, b *location.Bucket, req *Request, e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &restorer{
-		ctx: ctx, server: s, mark: "davit restores " + req.Path, comments: map[string]string{}, held: map[string]*session{}, told: map[string]bool{}, settings: map[string]bool{}, tick: &ticker{tell: env.Progress},
+		ctx: ctx, server: s, mark: "davit restores " + req.Path, held: map[string]*session{}, told: map[string]bool{}, settings: map[string]bool{}, tick: &ticker{tell: env.Progress},
 	}
 	defer func() {
 		r.killAll()
@@ -104,60 +99,6 @@ func restore(ctx context.Context, s *server, b *location.Bucket, req *Request, e
 		return mover.Result{}, fmt.Errorf("restore %q: %w", req.Path, err)
 	}
 	return mover.Result{Snapshot: req.Path, Counted: true, Files: int64(len(r.made) + len(r.held)), Bytes: r.tick.Bytes, Stored: info.Size}, nil
-}
-
-// begin looks at the server and locks out other restores of the object.
-func (r *restorer) begin() (err error) {
-	if r.admin, err = r.server.manage(r.ctx); err != nil {
-		return err
-	}
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(r.mark))
-	lock := strconv.FormatInt(int64(hash.Sum64()>>1), 10) //nolint:gosec // one bit less fits
-	got, err := r.admin.ask(r.ctx, "SELECT pg_catalog.current_setting('server_version_num'); SELECT pg_catalog.pg_try_advisory_lock("+lock+");")
-	if err != nil {
-		return err
-	}
-	if len(got) != 2 {
-		return fmt.Errorf("the server %s does not tell its version", r.server.Host)
-	}
-	if r.version, err = strconv.Atoi(got[0]); err != nil {
-		return fmt.Errorf("the server's version is %q: %w", got[0], err)
-	}
-	if got[1] != "t" {
-		return errBusy
-	}
-	names, err := r.admin.ask(r.ctx, "SELECT name FROM pg_catalog.pg_settings;")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		r.settings[strings.ToLower(name)] = true
-	}
-	rows, err := r.admin.ask(r.ctx, "SELECT datname, coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database;")
-	if err != nil {
-		return err
-	}
-	for i := 0; i+1 < len(rows); i += 2 {
-		if rows[i+1] != r.mark {
-			r.there = append(r.there, rows[i])
-			continue
-		}
-		r.server.warn(fmt.Sprintf("database %q is what an earlier restore that died has left: it is made anew", rows[i]))
-		if err := r.drop(r.admin, rows[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *restorer) drop(admin *session, name string) error {
-	force := " WITH (FORCE)"
-	if r.version < forceSince {
-		force = ""
-	}
-	_, err := admin.ask(r.ctx, "DROP DATABASE IF EXISTS "+quoteName(name)+force+";")
-	return err
 }
 
 // file restores a file of SQL.
@@ -214,7 +155,7 @@ func (r *restorer) connect(name string) error {
 		r.current = held
 		return nil
 	}
-	mine := slices.Contains(r.made, name)
+	mine := r.own(name) != nil
 	if !mine && len(r.held) >= maxHeld {
 		return fmt.Errorf("the dump goes into more than %d databases that exist", maxHeld)
 	}
@@ -235,20 +176,20 @@ func (r *restorer) statement(text []byte) error {
 	r.tick.add(len(text))
 	short := string(text[:min(len(text), maxCommand)])
 	name, isOf := databaseOf(short)
+	var own *created
+	if isOf {
+		own = r.own(name)
+	}
 	switch {
 	case createDatabase.MatchString(short):
 		return r.create(string(text))
 	case inCatalog.MatchString(short):
 		return nil // the statements that newer versions write say the same
-	case isOf && !slices.Contains(r.made, name):
-		if !r.told[name] {
-			r.told[name] = true
-			r.server.warn(fmt.Sprintf("database %q was there before: its owner, comment, settings and rights stay as they are", name))
-		}
+	case isOf && own == nil:
+		r.tell("database "+name, fmt.Sprintf("database %q was there before: its owner, comment, settings and rights stay as they are", name))
 		return nil
-	case isOf && comments.MatchString(short) && len(text) <= maxCommand: // a longer one is set at once
-		r.comments[name] = string(text)
-		return nil
+	case isOf && comments.MatchString(short): // the mark stays until the end
+		return r.keepComment(own, text)
 	case isOf && (r.current == nil || r.current.database != name): // in a transaction on another database, it would lock this one until the end
 		_, err := r.admin.ask(r.ctx, string(text))
 		return err
@@ -276,11 +217,26 @@ func (r *restorer) unknown(text string) bool {
 	if m == nil || r.settings[strings.ToLower(m[1])] {
 		return false
 	}
-	if !r.told["setting "+m[1]] {
-		r.told["setting "+m[1]] = true
-		r.server.warn(fmt.Sprintf("setting %s of the dump is not known to this server", m[1]))
-	}
+	r.tell("setting "+m[1], fmt.Sprintf("setting %s of the dump is not known to this server", m[1]))
 	return true
+}
+
+// tell warns of something once.
+func (r *restorer) tell(what, text string) {
+	if !r.told[what] && len(r.told) < maxTold {
+		r.told[what] = true
+		r.server.warn(text)
+	}
+}
+
+// keepComment keeps the statement that sets the comment of a database, for the end.
+func (r *restorer) keepComment(own *created, text []byte) error {
+	r.kept += len(text) - len(own.comment)
+	if r.kept > maxComments {
+		return fmt.Errorf("the comments of databases in the dump are longer than %d bytes", maxComments)
+	}
+	own.comment = string(text)
+	return nil
 }
 
 // part executes a piece of a statement, or of rows.
@@ -295,31 +251,6 @@ func (r *restorer) part(p []byte) error {
 	return r.current.write(p)
 }
 
-// create makes a database, unless it is there.
-func (r *restorer) create(text string) error {
-	name, statement, err := creation(text, r.version)
-	if err != nil {
-		return err
-	}
-	switch {
-	case slices.Contains(r.made, name):
-		return fmt.Errorf("the dump creates database %q twice", name)
-	case slices.Contains(r.there, name):
-		return nil
-	case len(r.made) >= maxMade:
-		return fmt.Errorf("the dump creates more than %d databases", maxMade)
-	}
-	r.made = append(r.made, name)
-	if _, err := r.admin.ask(r.ctx, statement); err != nil {
-		if strings.Contains(err.Error(), "already exists") { // somebody else's, made meanwhile
-			r.made = r.made[:len(r.made)-1]
-		}
-		return fmt.Errorf("create database %q: %w", name, err)
-	}
-	_, err = r.admin.ask(r.ctx, "COMMENT ON DATABASE "+quoteName(name)+" IS "+quoteText(r.mark)+";")
-	return err
-}
-
 // finish commits.
 func (r *restorer) finish() error {
 	if r.statements == 0 {
@@ -332,7 +263,7 @@ func (r *restorer) finish() error {
 	}
 	r.current = nil
 	for _, s := range r.held { // what fails, fails before the first is committed
-		if _, err := s.ask(r.ctx, "SET CONSTRAINTS ALL IMMEDIATE;"); err != nil {
+		if err := s.settle(r.ctx, "SET CONSTRAINTS ALL IMMEDIATE;"); err != nil {
 			return err
 		}
 	}
@@ -342,24 +273,6 @@ func (r *restorer) finish() error {
 		}
 	}
 	return r.unmark()
-}
-
-// unmark says that the databases are wholly restored, all at once.
-func (r *restorer) unmark() error {
-	if _, err := r.admin.ask(r.ctx, "BEGIN;"); err != nil {
-		return err
-	}
-	for _, name := range r.made {
-		comment, ok := r.comments[name]
-		if !ok {
-			comment = "COMMENT ON DATABASE " + quoteName(name) + " IS NULL;"
-		}
-		if _, err := r.admin.ask(r.ctx, comment); err != nil {
-			return err
-		}
-	}
-	_, err := r.admin.ask(r.ctx, "COMMIT;")
-	return err
 }
 
 func (r *restorer) killAll() {
@@ -372,26 +285,4 @@ func (r *restorer) killAll() {
 	if r.admin != nil {
 		r.admin.kill()
 	}
-}
-
-// undo removes the databases that this restore has made.
-func (r *restorer) undo(ctx context.Context) error {
-	if len(r.made) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, undoTime)
-	defer cancel()
-	r.ctx = ctx
-	var err error
-	for i, name := range r.made {
-		var admin *session
-		if admin, err = r.server.manage(ctx); err == nil {
-			err = r.drop(admin, name)
-			admin.kill()
-		}
-		if err != nil {
-			return fmt.Errorf("the databases %q are not wholly restored and could not be removed; the next attempt removes them, or do it by hand: %w", r.made[i:], err)
-		}
-	}
-	return nil
 }

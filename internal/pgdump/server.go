@@ -3,6 +3,7 @@ package pgdump
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,11 @@ type server struct {
 	ca string
 	// restricts tells that psql has a restricted mode.
 	restricts bool
-	warn      func(string)
+	// app is the name of this call's sessions; nobody else has it.
+	app string
+	// prelude are statements that sessions begin with.
+	prelude string
+	warn    func(string)
 }
 
 // systemCAs are where systems keep the certificates they trust.
@@ -31,7 +36,7 @@ func systemCAs() []string {
 
 // connectTo finds the programs and puts the certificates where they read them. Close removes those again.
 func connectTo(ctx context.Context, s Server, warn func(string)) (_ *server, closer func() error, err error) {
-	out := &server{Server: s, warn: warn}
+	out := &server{Server: s, warn: warn, app: "davit " + rand.Text()}
 	closer = func() error { return nil }
 	if out.TLS == "" {
 		out.TLS = TLSRequire
@@ -71,12 +76,13 @@ func connectTo(ctx context.Context, s Server, warn func(string)) (_ *server, clo
 const keepAlive = "--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=8"
 
 // env is the environment of a program that works on a database. Nothing of the password is elsewhere, and nothing of the surroundings steers it.
+// What the programs say for themselves is English; the server's words are in its own language.
 func (s *server) env(database string) []string {
 	env := []string{
-		"PATH=" + os.Getenv("PATH"), "LANG=" + cmp.Or(os.Getenv("LANG"), "C.UTF-8"), "HOME=/nonexistent",
+		"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "HOME=/nonexistent",
 		"PGHOST=" + s.Host, "PGPORT=" + strconv.Itoa(int(cmp.Or(s.Port, 5432))), "PGUSER=" + s.User, "PGPASSWORD=" + s.Password,
 		"PGDATABASE=" + database, // as an argument, a name with an equals sign would be a list of settings
-		"PGSSLMODE=" + string(s.TLS), "PGGSSENCMODE=disable", "PGAPPNAME=davit", "PGCONNECT_TIMEOUT=30",
+		"PGSSLMODE=" + string(s.TLS), "PGGSSENCMODE=disable", "PGAPPNAME=" + s.app, "PGCONNECT_TIMEOUT=30",
 	}
 	for _, name := range []string{"LD_LIBRARY_PATH", "TMPDIR", "DAVIT_ROOT"} { // the last is how the local binding finds its processes
 		if v := os.Getenv(name); v != "" {
@@ -102,7 +108,7 @@ var psqlVersion = regexp.MustCompile(`\(PostgreSQL\) (\d+)\.?(\d*)`)
 // restricts asks psql for its version.
 func restricts(ctx context.Context) (bool, error) {
 	cmd := exec.CommandContext(ctx, "psql", "--version")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C", "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH")}
 	out, err := cmd.Output()
 	if err != nil {
 		return false, missing("psql", err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"strings"
 	"sync"
 	"time"
 )
@@ -26,6 +25,13 @@ const (
 var errOldPsql = errors.New("this psql has no restricted mode, so that a dump could run commands in the pod: use an image with PostgreSQL's client programs " +
 	"of 13.22, 14.19, 15.14, 16.10, 17.6 or later")
 
+// answer is what a server says to a question.
+type answer struct {
+	fields []string
+	// cut tells that there was more than maxAnswer.
+	cut bool
+}
+
 // session is one psql at work on a database, in its restricted mode: it refuses all of its own commands. The first error ends it. It is for one goroutine.
 type session struct {
 	database string
@@ -39,7 +45,10 @@ type session struct {
 	errs   *lines
 	// token ends an answer: psql prints it when it has executed all that came before.
 	token   string
-	answers chan []string
+	answers chan answer
+	// fault tells that the last that psql has said is an error; state is its SQLSTATE, place where in the server's source it is from, details that more of it follows.
+	fault, details bool
+	state, place   string
 	// exited is closed when psql has ended, with err.
 	exited chan struct{}
 	err    error
@@ -52,15 +61,11 @@ func (s *server) open(ctx context.Context, database string, tx bool) (*session, 
 		return nil, errOldPsql
 	}
 	key := rand.Text()
-	out := &session{database: database, tx: tx, server: s, token: "davit-" + rand.Text(), answers: make(chan []string, 1), exited: make(chan struct{})}
-	out.errs = &lines{each: func(line string) {
-		if !strings.Contains(line, "ERROR:") && !strings.Contains(line, "FATAL:") { // those are in the error
-			s.warn(fmt.Sprintf("database %q: %s", database, s.masked(line)))
-		}
-	}}
+	out := &session{database: database, tx: tx, server: s, token: "davit-" + rand.Text(), answers: make(chan answer, 1), exited: make(chan struct{}), fault: true}
+	out.errs = &lines{each: out.hear}
 	ctx, out.cancel = context.WithCancel(ctx)
 	out.cmd = exec.CommandContext(ctx, "psql", "--no-psqlrc", "--quiet", "--no-password", "--no-align", "--tuples-only", "--record-separator-zero", "--field-separator-zero",
-		"--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--set=SHOW_CONTEXT=never", "--file=-", keepAlive)
+		"--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never", "--file=-", keepAlive)
 	out.cmd.Env, out.cmd.Stderr, out.cmd.WaitDelay = s.env(database), out.errs, endTime
 	pipe, err := out.cmd.StdinPipe()
 	if err != nil {
@@ -80,7 +85,7 @@ func (s *server) open(ctx context.Context, database string, tx bool) (*session, 
 		out.err = out.cmd.Wait()
 		close(out.exited)
 	}()
-	begin := "\\restrict " + key + "\n"
+	begin := "\\restrict " + key + "\n" + s.prelude
 	if tx {
 		begin += "BEGIN;\n"
 	}
@@ -98,7 +103,8 @@ func (s *server) manage(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	_, err = out.ask(ctx, "SET search_path = ''; SET client_encoding = 'UTF8'; SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "+
-		"WHERE name IN ('idle_session_timeout', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout');")
+		"WHERE name IN ('idle_session_timeout', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout'); "+
+		"SET default_transaction_read_only = off;")
 	if err != nil {
 		out.kill()
 		return nil, err
@@ -109,7 +115,7 @@ func (s *server) manage(ctx context.Context) (*session, error) {
 // listen sorts what psql prints into answers.
 func (s *session) listen(from io.Reader) {
 	in := bufio.NewReader(from)
-	var answer []string
+	var got answer
 	var field []byte
 	size := 0
 	for {
@@ -126,13 +132,15 @@ func (s *session) listen(from io.Reader) {
 		switch {
 		case string(field) == s.token:
 			select {
-			case s.answers <- answer:
+			case s.answers <- got:
 			default: // nobody has asked
 			}
-			answer, size = nil, 0
-		case size+len(field) < maxAnswer:
-			answer = append(answer, string(field))
+			got, size = answer{}, 0
+		case size+len(field) < maxAnswer && !got.cut:
+			got.fields = append(got.fields, string(field))
 			size += len(field) + 1
+		default:
+			got.cut = true
 		}
 		field = field[:0]
 	}
@@ -154,24 +162,38 @@ func (s *session) flush() error {
 	return nil
 }
 
-// ask executes a statement and returns the fields of its rows, when all before it is executed too.
+// ask executes a statement and returns the fields of its rows, all of them, when all before it is executed too.
 func (s *session) ask(ctx context.Context, statement string) ([]string, error) {
+	got, err := s.question(ctx, statement)
+	if err == nil && got.cut {
+		err = fmt.Errorf("database %q: the answer to %.60q is longer than %d bytes", s.database, statement, maxAnswer)
+	}
+	return got.fields, err
+}
+
+// settle executes a statement when all before it is executed, and passes over what they return.
+func (s *session) settle(ctx context.Context, statement string) error {
+	_, err := s.question(ctx, statement)
+	return err
+}
+
+func (s *session) question(ctx context.Context, statement string) (answer, error) {
 	_, _ = s.in.WriteString(statement + "\nSELECT '" + s.token + "';\n")
 	if err := s.in.Flush(); err != nil {
-		return nil, s.failed(err)
+		return answer{}, s.failed(err)
 	}
 	select {
-	case answer := <-s.answers:
-		return answer, nil
+	case got := <-s.answers:
+		return got, nil
 	case <-s.exited:
 		select {
-		case answer := <-s.answers: // it came just before
-			return answer, nil
+		case got := <-s.answers: // it came just before
+			return got, nil
 		default:
 		}
-		return nil, s.failed(s.err)
+		return answer{}, s.failed(s.err)
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return answer{}, context.Cause(ctx)
 	}
 }
 
@@ -181,7 +203,7 @@ func (s *session) finish(ctx context.Context) error {
 	if s.tx {
 		last = "COMMIT;"
 	}
-	if _, err := s.ask(ctx, last); err != nil {
+	if err := s.settle(ctx, last); err != nil {
 		return err
 	}
 	s.kill()
@@ -207,7 +229,7 @@ func (s *session) kill() {
 func (s *session) failed(err error) error {
 	s.kill()
 	if tail := s.errs.tail(); tail != "" {
-		return fmt.Errorf("database %q: %s%s", s.database, s.server.masked(tail), hint(tail))
+		return fmt.Errorf("database %q: %s%s", s.database, s.server.masked(tail), s.hint(tail))
 	}
 	if s.err != nil {
 		err = s.err
@@ -216,20 +238,4 @@ func (s *session) failed(err error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("database %q: psql ended without a word: %w", s.database, err)
-}
-
-// hint says what to do about an error that is not what it seems.
-func hint(text string) string {
-	switch {
-	case strings.Contains(text, "role ") && strings.Contains(text, "does not exist"):
-		return " (roles are not part of a dump: create them first)"
-	case strings.Contains(text, "out of shared memory"):
-		return " (into a database that exists, a dump goes in one transaction, which needs a lock for each object: raise max_locks_per_transaction, or drop the database)"
-	case strings.Contains(text, "already exists"):
-		return " (a dump goes into databases that are empty or not there)"
-	case strings.Contains(text, "backslash commands are restricted"):
-		return " (the object was not made by pg_dump, or somebody has changed it)"
-	default:
-		return ""
-	}
 }

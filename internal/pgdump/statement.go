@@ -113,8 +113,8 @@ const (
 	providerSince = 150000
 )
 
-// creation reads CREATE DATABASE, and writes it for a server of this version.
-func creation(text string, version int) (name, statement string, err error) {
+// creation reads CREATE DATABASE, and writes what follows the name for a server of this version.
+func creation(text string, version int) (name, options string, err error) {
 	at := createDatabase.FindStringIndex(text)
 	name, options, ok := nameAt(text[at[1]:])
 	if !ok {
@@ -126,7 +126,7 @@ func creation(text string, version int) (name, statement string, err error) {
 	if version < localeSince {
 		options = localeOption.ReplaceAllString(options, " LC_COLLATE = $1 LC_CTYPE = $1")
 	}
-	return name, "CREATE DATABASE " + quoteName(name) + options, nil
+	return name, options, nil
 }
 
 // opensTransaction tells whether a statement is one of those around the pages of a large object.

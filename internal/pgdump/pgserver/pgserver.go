@@ -41,24 +41,38 @@ type Server struct {
 	// CA is the certificate, in PEM, that the server's is signed with.
 	CA []byte
 
-	dir string
-	bin string
-	cmd *exec.Cmd
+	dir      string
+	bin      string
+	language string
+	cmd      *exec.Cmd
 	// ended is closed when the server has ended, with err.
 	ended chan struct{}
 	err   error
 }
 
-// Start starts a server. Settings are such as "ssl=off". Close ends it.
-func Start(ctx context.Context, settings ...string) (_ *Server, err error) {
-	s := &Server{Password: rand.Text(), ended: make(chan struct{})}
+// Options of a server.
+type Options struct {
+	// Language of its messages, such as "de", which must be installed with it. Default: English.
+	Language string
+	// Settings such as "ssl=off". Default: none.
+	Settings []string
+}
+
+// Start starts a server with settings. Close ends it.
+func Start(ctx context.Context, settings ...string) (*Server, error) {
+	return New(ctx, &Options{Settings: settings})
+}
+
+// New starts a server. Close ends it.
+func New(ctx context.Context, o *Options) (_ *Server, err error) {
+	s := &Server{Password: rand.Text(), language: o.Language, ended: make(chan struct{})}
 	if s.bin, err = programs(); err != nil {
 		return nil, err
 	}
 	if s.dir, err = os.MkdirTemp("", "davit-postgres-"); err != nil {
 		return nil, err
 	}
-	if err = s.start(ctx, settings); err != nil {
+	if err = s.start(ctx, o.Settings); err != nil {
 		return nil, errors.Join(fmt.Errorf("start a PostgreSQL: %w", err), s.Close())
 	}
 	return s, nil
@@ -169,6 +183,9 @@ func runner() (uid, gid uint32, other bool, err error) {
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...) //nolint:gosec // paths are ours
 	cmd.Dir, cmd.Env = s.dir, []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.dir}
+	if s.language != "" { // it goes before the locale, unless that is C itself
+		cmd.Env = append(cmd.Env, "LANGUAGE="+s.language)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if uid, gid, other, err := runner(); err == nil && other {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
