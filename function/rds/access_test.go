@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/function"
@@ -109,8 +111,12 @@ func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, 
 func TestWordTags(t *testing.T) {
 	var f former
 	for i := range 20 {
-		f.members = append(f.members, member{id: strings.Repeat("m", 40) + fmt.Sprint(i), class: "db.r6g.large", tier: int32(i), public: i%2 == 0})
+		f.members = append(f.members, member{id: strings.Repeat("m", 40) + fmt.Sprint(i), class: "db.r6g.large", tier: int32(i), public: i%2 == 0,
+			settings: map[string]string{"maintenance": "sun:05:00-sun:05:30", "monitoring": "60/arn:aws:iam::1:role/a,b"}})
 	}
+	f.members[3].tags = []types.Tag{{Key: aws.String("a:b"), Value: aws.String("")}}
+	f.settings = map[string]string{"storage": "gp3/3000/125", "odd": "=x y=3A:"}
+	f.tags = []types.Tag{{Key: aws.String("cost:center"), Value: aws.String("größe = 1: 2")}, {Key: aws.String("team"), Value: aws.String(" ")}}
 	f.groups, f.scaling = []string{"sg-1"}, []string{"0.5", "8"}
 	tags := wordTags(restoreTags, "me", f.words())
 	require.Greater(t, len(tags), 4)
@@ -118,18 +124,19 @@ func TestWordTags(t *testing.T) {
 		require.LessOrEqual(t, len(*tag.Value), tagSize)
 		require.Regexp(t, `^[A-Za-z0-9 _.:/=+@-]+$`, *tag.Value)
 	}
-	owner, words := tagWords(tags, restoreTags)
+	owner, words := notedWords(tags, restoreTags)
 	require.Equal(t, "me", owner)
 	require.Equal(t, f, readFormer(words))
 	short := wordTags(restoreTags, "me", []string{"group:sg-2"})
-	_, words = tagWords(append(short, tags[len(short):]...), restoreTags)
-	require.Equal(t, former{groups: []string{"sg-2"}}, readFormer(words))
+	_, words = notedWords(append(short, tags[len(short):]...), restoreTags)
+	require.Equal(t, former{groups: []string{"sg-2"}, settings: map[string]string{}}, readFormer(words))
 	for _, hostile := range []string{"me", "me x", "me -1", "me 99999999", "", "a b c"} {
 		tags[0].Value = &hostile
-		_, words := tagWords(tags, restoreTags)
+		_, words := notedWords(tags, restoreTags)
 		require.Empty(t, words)
 	}
-	require.Empty(t, readFormer([]string{"member:a:b", "member:a--b:c:1:true", "member:a:b:x:true", "scaling:1", "nonsense"}))
+	require.Equal(t, former{settings: map[string]string{}}, readFormer([]string{"member:a:b", "+class:x", "member:a--b:c:1:true", "member:a:b:x:true", "scaling:", "nonsense",
+		"tag:", "tag:aws=3Ax:y", "tag:davit.io/owner:me", "mtag:a:b:c", "+:"}))
 }
 
 func TestDerivedIdentifiers(t *testing.T) {

@@ -50,8 +50,11 @@ func (r *restoring) restoreCluster(ctx context.Context) error {
 		if err := r.awaitMember(ctx, m.id, false); err != nil {
 			return err
 		}
+		if err := r.settleInstance(ctx, m.id, r.Waits.Cluster, m.settings); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.settleCluster(ctx)
 }
 
 func (r *restoring) replaceCluster(ctx context.Context, c *types.DBCluster) error {
@@ -84,6 +87,9 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 				network = "" // it is only for a check
 			}
 		}
+		r.warnOfReplicas(ctx, c.ReadReplicaIdentifiers, aws.ToString(c.ReplicationSourceIdentifier))
+	} else if !noted && !restored {
+		r.was = recorded(r.snap.tags)
 	}
 	if restored && !noted { // the note goes when all members are there
 		for _, m := range c.DBClusterMembers {
@@ -91,8 +97,7 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 		}
 	}
 	if len(r.was.members) == 0 {
-		_, words := tagWords(r.snap.tags, sourceTags)
-		r.was.members = readFormer(words).members
+		r.was.members = recorded(r.snap.tags).members
 	}
 	if len(r.was.members) == 0 {
 		r.was.members = []member{{id: r.id + "-instance-1", class: memberClass, tier: memberTier}}
@@ -107,6 +112,9 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 		return err
 	}
 	if err := r.checkSubnets(ctx, r.in.DBSubnetGroup, network); err != nil {
+		return err
+	}
+	if err := r.checkGroups(ctx); err != nil {
 		return err
 	}
 	if !old || noted {
@@ -212,28 +220,35 @@ func (r *restoring) awaitMember(ctx context.Context, id string, gone bool) error
 
 // orderCluster asks for the restored cluster.
 func (r *restoring) orderCluster(ctx context.Context) error {
-	in := &rds.RestoreDBClusterFromSnapshotInput{
-		DBClusterIdentifier: &r.id, SnapshotIdentifier: &r.ref.id, Engine: &r.snap.engine, DBSubnetGroupName: &r.in.DBSubnetGroup,
-		VpcSecurityGroupIds: r.was.groups, Tags: r.tags(),
-	}
-	if r.snap.version != "" {
-		in.EngineVersion = &r.snap.version
-	}
-	if len(r.was.scaling) == 2 {
-		least, err1 := strconv.ParseFloat(r.was.scaling[0], 64)
-		most, err2 := strconv.ParseFloat(r.was.scaling[1], 64)
-		if err1 == nil && err2 == nil {
-			in.ServerlessV2ScalingConfiguration = &types.ServerlessV2ScalingConfiguration{MinCapacity: &least, MaxCapacity: &most}
+	return r.graded(ctx, r.what(), r.was.settings, func(give map[string]string) error {
+		in := &rds.RestoreDBClusterFromSnapshotInput{
+			DBClusterIdentifier: &r.id, SnapshotIdentifier: &r.ref.id, Engine: &r.snap.engine, DBSubnetGroupName: &r.in.DBSubnetGroup,
+			VpcSecurityGroupIds: r.was.groups, Tags: r.tagsWith(r.was.tags),
 		}
-	}
-	_, err := ask(ctx, r.session, r.client.RestoreDBClusterFromSnapshot, in)
-	if isTaken(err) {
-		return r.awaitOurs(ctx, r.what(), func(ctx context.Context) (bool, []types.Tag, error) {
-			found, tags, _, err := r.present(ctx)
-			return found, tags, err
-		})
-	}
-	return err
+		if r.snap.version != "" {
+			in.EngineVersion = &r.snap.version
+		}
+		if len(r.was.scaling) == 2 {
+			least, err1 := strconv.ParseFloat(r.was.scaling[0], 64)
+			most, err2 := strconv.ParseFloat(r.was.scaling[1], 64)
+			if err1 == nil && err2 == nil {
+				in.ServerlessV2ScalingConfiguration = &types.ServerlessV2ScalingConfiguration{MinCapacity: &least, MaxCapacity: &most}
+			}
+		}
+		for _, s := range clusterSettings() {
+			if v := give[s.name]; v != "" && s.restore != nil {
+				s.restore(in, v)
+			}
+		}
+		_, err := ask(ctx, r.session, r.client.RestoreDBClusterFromSnapshot, in)
+		if isTaken(err) {
+			return r.awaitOurs(ctx, r.what(), func(ctx context.Context) (bool, []types.Tag, error) {
+				found, tags, _, err := r.present(ctx)
+				return found, tags, err
+			})
+		}
+		return err
+	})
 }
 
 // orderMember asks for an instance of the restored cluster, unless it is there.
@@ -250,13 +265,21 @@ func (r *restoring) orderMember(ctx context.Context, m member) error {
 		return wrong("%s exists, but this phase did not make it: move it out of the way", what)
 	}
 	return r.whenReady(ctx, what, r.Waits.Cluster, func() error {
-		_, err := ask(ctx, r.session, r.client.CreateDBInstance, &rds.CreateDBInstanceInput{
-			DBInstanceIdentifier: &m.id, DBInstanceClass: aws.String(cmp.Or(m.class, memberClass)), Engine: &r.snap.engine, DBClusterIdentifier: &r.id,
-			PromotionTier: aws.Int32(m.tier), PubliclyAccessible: aws.Bool(m.public), DBSubnetGroupName: &r.in.DBSubnetGroup, Tags: r.tags(),
+		return r.graded(ctx, what, m.settings, func(give map[string]string) error {
+			in := &rds.CreateDBInstanceInput{
+				DBInstanceIdentifier: &m.id, DBInstanceClass: aws.String(cmp.Or(m.class, memberClass)), Engine: &r.snap.engine, DBClusterIdentifier: &r.id,
+				PromotionTier: aws.Int32(m.tier), PubliclyAccessible: aws.Bool(m.public), DBSubnetGroupName: &r.in.DBSubnetGroup, Tags: r.tagsWith(m.tags),
+			}
+			for _, s := range settings() {
+				if v := give[s.name]; v != "" && s.create != nil {
+					s.create(in, v)
+				}
+			}
+			_, err := ask(ctx, r.session, r.client.CreateDBInstance, in)
+			if isTaken(err) {
+				return r.awaitOurs(ctx, what, r.seeInstance(m.id))
+			}
+			return err
 		})
-		if isTaken(err) {
-			return r.awaitOurs(ctx, what, r.seeInstance(m.id))
-		}
-		return err
 	})
 }

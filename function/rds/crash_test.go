@@ -64,8 +64,9 @@ func TestCrashOfCreate(t *testing.T) {
 
 func TestCrashOfRestoreOfInstance(t *testing.T) {
 	crash{
-		function: "RestoreRDSSnapshot", args: map[string]any{"instanceID": "db", "snapshotID": "snap"}, world: withInstance,
+		function: "RestoreRDSSnapshot", args: map[string]any{"instanceID": "db", "snapshotID": "snap"}, world: withInstanceSettings,
 		check: func(t *testing.T, w *world, _ function.Outputs) {
+			require.Equal(t, settled(withInstanceSettings().get(instanceKind, "db")), settled(w.get(instanceKind, "db")))
 			db := w.get(instanceKind, "db")
 			require.Equal(t, "snap", db.of)
 			require.Equal(t, "available", db.status)
@@ -99,8 +100,13 @@ func restoreStopped(kind, id string) func(*testing.T, *world, error) {
 
 func TestCrashOfRestoreOfCluster(t *testing.T) {
 	crash{
-		function: "RestoreRDSSnapshot", args: map[string]any{"instanceID": "au", "snapshotID": "snap", "dbEngine": "aurora-mysql"}, world: withCluster,
+		function: "RestoreRDSSnapshot", args: map[string]any{"instanceID": "au", "snapshotID": "snap", "dbEngine": "aurora-mysql"}, world: withClusterSettings,
 		check: func(t *testing.T, w *world, _ function.Outputs) {
+			before := withClusterSettings()
+			require.Equal(t, settled(before.get(clusterKind, "au")), settled(w.get(clusterKind, "au")))
+			for _, m := range []string{"au-a", "au-b"} {
+				require.Equal(t, settled(before.get(instanceKind, m)), settled(w.get(instanceKind, m)))
+			}
 			au := w.get(clusterKind, "au")
 			require.Equal(t, "snap", au.of)
 			require.Equal(t, "available", au.status)

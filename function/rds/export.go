@@ -212,8 +212,7 @@ func (e *exporting) findGroups(ctx context.Context, snap *snapshot) ([]string, e
 	if i != nil && len(i.VpcSecurityGroups) > 0 {
 		return groupsOf(i.VpcSecurityGroups), nil
 	}
-	_, words := tagWords(snap.tags, sourceTags)
-	if groups := readFormer(words).groups; len(groups) > 0 {
+	if groups := recorded(snap.tags).groups; len(groups) > 0 {
 		return groups, nil
 	}
 	return nil, wrong("RDS instance %s is not there, so its security groups are not known: give argument securityGroupID", e.in.InstanceID)

@@ -160,12 +160,12 @@ func groupsOf(all []types.VpcSecurityGroupMembership) []string {
 
 // formerInstance is what a replacement of the instance needs to know.
 func formerInstance(i *types.DBInstance) former {
-	return former{groups: groupsOf(i.VpcSecurityGroups), public: i.PubliclyAccessible}
+	return former{groups: groupsOf(i.VpcSecurityGroups), public: i.PubliclyAccessible, settings: settingsOf(i), tags: ownTags(i.TagList)}
 }
 
 // formerCluster is what a replacement of the cluster needs to know.
 func (s *session) formerCluster(ctx context.Context, c *types.DBCluster) (former, error) {
-	f := former{groups: groupsOf(c.VpcSecurityGroups)}
+	f := former{groups: groupsOf(c.VpcSecurityGroups), settings: clusterSettingsOf(c), tags: ownTags(c.TagList)}
 	if v2 := c.ServerlessV2ScalingConfiguration; v2 != nil && v2.MinCapacity != nil && v2.MaxCapacity != nil {
 		f.scaling = []string{strconv.FormatFloat(*v2.MinCapacity, 'f', -1, 64), strconv.FormatFloat(*v2.MaxCapacity, 'f', -1, 64)}
 	}
@@ -177,7 +177,8 @@ func (s *session) formerCluster(ctx context.Context, c *types.DBCluster) (former
 		if i == nil {
 			continue
 		}
-		one := member{aws.ToString(m.DBInstanceIdentifier), aws.ToString(i.DBInstanceClass), aws.ToInt32(m.PromotionTier), aws.ToBool(i.PubliclyAccessible)}
+		one := member{id: aws.ToString(m.DBInstanceIdentifier), class: aws.ToString(i.DBInstanceClass), tier: aws.ToInt32(m.PromotionTier),
+			public: aws.ToBool(i.PubliclyAccessible), settings: memberSettings(i), tags: ownTags(i.TagList)}
 		if aws.ToBool(m.IsClusterWriter) {
 			f.members = append([]member{one}, f.members...) // the first one that is made becomes the writer
 			continue

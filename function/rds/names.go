@@ -6,7 +6,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,13 +13,17 @@ import (
 )
 
 const (
+	// tagPrefix begins the keys of all tags that runs give.
+	tagPrefix = "davit.io/"
 	// ownerTag names the phase of the run that made something.
-	ownerTag = "davit.io/owner"
+	ownerTag = tagPrefix + "owner"
 	// sourceTags of a snapshot say how the database was when it was taken; restoreTags how it was before it was replaced.
-	sourceTags  = "davit.io/source."
-	restoreTags = "davit.io/restore."
+	sourceTags  = tagPrefix + "source."
+	restoreTags = tagPrefix + "restore."
 	// tagSize is how many characters the value of a tag may have.
 	tagSize = 256
+	// mostTags is how many tags something may have.
+	mostTags = 50
 	// idSize is how long the identifier of an instance may be; that of a snapshot may have 255 characters.
 	idSize     = 63
 	suffixSize = 12
@@ -69,100 +72,6 @@ func tagValue(tags []types.Tag, key string) string {
 		}
 	}
 	return ""
-}
-
-// wordTags spreads words over the values of tags. The first one tells who wrote them and how many there are, so that what is left of older ones does not count.
-func wordTags(prefix, owner string, words []string) []types.Tag {
-	var values []string
-	line := ""
-	for _, w := range words {
-		if line != "" && len(line)+1+len(w) > tagSize {
-			values, line = append(values, line), ""
-		}
-		line = strings.TrimPrefix(line+" "+w, " ")
-	}
-	if line != "" {
-		values = append(values, line)
-	}
-	values = append([]string{owner + " " + strconv.Itoa(len(values))}, values...)
-	tags := make([]types.Tag, len(values))
-	for i, v := range values {
-		tags[i] = types.Tag{Key: aws.String(prefix + strconv.Itoa(i)), Value: aws.String(v)}
-	}
-	return tags
-}
-
-// tagWords reads what wordTags wrote; the owner is empty where there is nothing.
-func tagWords(tags []types.Tag, prefix string) (owner string, words []string) {
-	head := strings.Fields(tagValue(tags, prefix+"0"))
-	if len(head) != 2 {
-		return "", nil
-	}
-	n, err := strconv.Atoi(head[1])
-	if err != nil || n > len(tags) {
-		return "", nil
-	}
-	for i := range n {
-		words = append(words, strings.Fields(tagValue(tags, prefix+strconv.Itoa(i+1)))...)
-	}
-	return head[0], words
-}
-
-// former is how a database was before it was replaced, or when a snapshot of it was taken: what RDS does not keep in the snapshot.
-type former struct {
-	groups  []string
-	public  *bool
-	members []member
-	// scaling are the least and the most capacity of a serverless cluster.
-	scaling []string
-}
-
-// member is an instance of a cluster.
-type member struct {
-	id, class string
-	tier      int32
-	public    bool
-}
-
-// words are the words of tags for it.
-func (f former) words() []string {
-	var words []string
-	for _, g := range f.groups {
-		words = append(words, "group:"+g)
-	}
-	if f.public != nil {
-		words = append(words, "public:"+strconv.FormatBool(*f.public))
-	}
-	if len(f.scaling) == 2 {
-		words = append(words, "scaling:"+strings.Join(f.scaling, ":"))
-	}
-	for _, m := range f.members {
-		words = append(words, strings.Join([]string{"member", m.id, m.class, strconv.Itoa(int(m.tier)), strconv.FormatBool(m.public)}, ":"))
-	}
-	return words
-}
-
-// readFormer reads the words; those it does not know are left out. Tags are what anybody may have written.
-func readFormer(words []string) former {
-	var f former
-	for _, w := range words {
-		kind, rest, _ := strings.Cut(w, ":")
-		parts := strings.Split(rest, ":")
-		switch {
-		case kind == "group":
-			f.groups = append(f.groups, rest)
-		case kind == "public":
-			f.public = aws.Bool(rest == "true")
-		case kind == "scaling" && len(parts) == 2:
-			f.scaling = parts
-		case kind == "member" && len(parts) == 4:
-			tier, err := strconv.ParseInt(parts[2], 10, 32)
-			if err == nil && checkIdentifier("", parts[0]) == nil {
-				f.members = append(f.members, member{parts[0], parts[1], int32(tier), parts[3] == "true"})
-			}
-		}
-	}
-	return f
 }
 
 // groupList is the output that holds security groups: a YAML list.

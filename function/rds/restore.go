@@ -169,8 +169,7 @@ func (r *restoring) chooseGroups() error {
 		r.was.groups = r.in.SecurityGroupID
 	}
 	if len(r.was.groups) == 0 {
-		_, words := tagWords(r.snap.tags, sourceTags)
-		r.was.groups = readFormer(words).groups
+		r.was.groups = recorded(r.snap.tags).groups
 	}
 	if len(r.was.groups) == 0 {
 		return wrong("%s is not there, so its security groups are not known: give argument securityGroupID; nothing was touched", r.what())
@@ -218,7 +217,8 @@ func (r *restoring) restoreInstance(ctx context.Context) error {
 		r.deleted = true
 		status := aws.ToString(i.DBInstanceStatus)
 		if !broken(status) && status != "deleting" {
-			return r.awaitInstance(ctx, r.id, false)
+			r.recall()
+			return r.finishInstance(ctx)
 		}
 	}
 	if err := r.plan(ctx, i); err != nil {
@@ -234,7 +234,15 @@ func (r *restoring) restoreInstance(ctx context.Context) error {
 	if err := r.orderInstance(ctx); err != nil {
 		return err
 	}
-	return r.awaitInstance(ctx, r.id, false)
+	return r.finishInstance(ctx)
+}
+
+// finishInstance waits for the restored instance, and gives it what the restore has not.
+func (r *restoring) finishInstance(ctx context.Context) error {
+	if err := r.awaitInstance(ctx, r.id, false); err != nil {
+		return err
+	}
+	return r.settleInstance(ctx, r.id, r.Waits.Instance, r.was.settings)
 }
 
 // plan checks all that can be checked, and notes what is not known any more once the instance is deleted.
@@ -251,6 +259,9 @@ func (r *restoring) plan(ctx context.Context, i *types.DBInstance) error {
 		if i.DBSubnetGroup != nil && (len(r.in.SecurityGroupID) == 0 || slices.ContainsFunc(now.groups, func(g string) bool { return slices.Contains(r.in.SecurityGroupID, g) })) {
 			network = aws.ToString(i.DBSubnetGroup.VpcId)
 		}
+		r.warnOfReplicas(ctx, i.ReadReplicaDBInstanceIdentifiers, aws.ToString(i.ReadReplicaSourceDBInstanceIdentifier))
+	} else if !noted {
+		r.was = recorded(r.snap.tags)
 	}
 	if err := r.chooseGroups(); err != nil {
 		return err
@@ -258,10 +269,23 @@ func (r *restoring) plan(ctx context.Context, i *types.DBInstance) error {
 	if err := r.checkSubnets(ctx, r.in.DBSubnetGroup, network); err != nil {
 		return err
 	}
+	if err := r.checkGroups(ctx); err != nil {
+		return err
+	}
 	if i == nil || noted {
 		return nil
 	}
 	return r.note(ctx)
+}
+
+// warnOfReplicas tells what a deletion does to replicas: they stay, with the data of the database that is gone.
+func (r *restoring) warnOfReplicas(ctx context.Context, replicas []string, source string) {
+	if len(replicas) > 0 {
+		r.call.Log.WarnContext(ctx, "the read replicas of what is replaced do not follow what is restored: RDS makes them databases of their own", "what", r.what(), "replicas", replicas)
+	}
+	if source != "" {
+		r.call.Log.WarnContext(ctx, "what is replaced is a read replica, what is restored is not", "what", r.what(), "source", source)
+	}
 }
 
 // checkInstance wants an instance that can be replaced by the snapshot.
@@ -279,14 +303,25 @@ func (r *restoring) checkInstance(i *types.DBInstance) error {
 
 // orderInstance asks for the restored instance.
 func (r *restoring) orderInstance(ctx context.Context) error {
-	_, err := ask(ctx, r.session, r.client.RestoreDBInstanceFromDBSnapshot, &rds.RestoreDBInstanceFromDBSnapshotInput{
-		DBInstanceIdentifier: &r.id, DBSnapshotIdentifier: &r.ref.id, DBSubnetGroupName: &r.in.DBSubnetGroup,
-		VpcSecurityGroupIds: r.was.groups, PubliclyAccessible: r.was.public, Tags: r.tags(),
+	return r.graded(ctx, r.what(), r.was.settings, func(give map[string]string) error {
+		in := &rds.RestoreDBInstanceFromDBSnapshotInput{
+			DBInstanceIdentifier: &r.id, DBSnapshotIdentifier: &r.ref.id, DBSubnetGroupName: &r.in.DBSubnetGroup,
+			VpcSecurityGroupIds: r.was.groups, PubliclyAccessible: r.was.public, Tags: r.tagsWith(r.was.tags),
+		}
+		for _, s := range settings() {
+			if v := give[s.name]; v != "" && s.restore != nil {
+				s.restore(in, v)
+			}
+		}
+		if aws.ToInt32(in.AllocatedStorage) <= r.snap.storage || strings.HasPrefix(r.snap.engine, "sqlserver") {
+			in.AllocatedStorage = nil
+		}
+		_, err := ask(ctx, r.session, r.client.RestoreDBInstanceFromDBSnapshot, in)
+		if isTaken(err) {
+			return r.awaitOurs(ctx, r.what(), r.seeInstance(r.id))
+		}
+		return err
 	})
-	if isTaken(err) {
-		return r.awaitOurs(ctx, r.what(), r.seeInstance(r.id))
-	}
-	return err
 }
 
 // seeInstance looks for awaitOurs.
@@ -347,48 +382,4 @@ func (s *session) keepingBackups(ctx context.Context, what string, drop *bool, r
 	}
 	s.call.Log.WarnContext(ctx, "the automated backups go with what is deleted", "what", what, "error", err)
 	return remove(nil)
-}
-
-// note keeps what was there in tags of the snapshot, for a call that goes on after this one. Only snapshots of one's own can be tagged.
-func (r *restoring) note(ctx context.Context) error {
-	if r.snap.kind != "" && r.snap.kind != "manual" {
-		r.call.Log.WarnContext(ctx, "the snapshot cannot be tagged with what is replaced: a restore that is interrupted needs securityGroupID and forgets the classes of a cluster's members",
-			"snapshot", r.ref.id, "type", r.snap.kind)
-		return nil
-	}
-	_, err := ask(ctx, r.session, r.client.AddTagsToResource, &rds.AddTagsToResourceInput{ResourceName: &r.snap.arn, Tags: wordTags(restoreTags, r.owner, r.was.words())})
-	if err != nil {
-		return fmt.Errorf("note on %s what is to be replaced: %w; nothing was touched", r.ref, err)
-	}
-	return nil
-}
-
-// recall reads what an earlier attempt has noted.
-func (r *restoring) recall() bool {
-	owner, words := tagWords(r.snap.tags, restoreTags)
-	if owner != r.owner {
-		return false
-	}
-	r.was = readFormer(words)
-	return true
-}
-
-// forget removes the note. It is of no use any more, and no harm.
-func (r *restoring) forget(ctx context.Context) {
-	snap, err := r.snapshot(ctx, r.ref)
-	if err == nil && snap != nil {
-		var keys []string
-		for _, t := range snap.tags {
-			if strings.HasPrefix(aws.ToString(t.Key), restoreTags) {
-				keys = append(keys, aws.ToString(t.Key))
-			}
-		}
-		if len(keys) == 0 {
-			return
-		}
-		_, err = ask(ctx, r.session, r.client.RemoveTagsFromResource, &rds.RemoveTagsFromResourceInput{ResourceName: &snap.arn, TagKeys: keys})
-	}
-	if err != nil {
-		r.call.Log.WarnContext(ctx, "the note of what was replaced stays on the snapshot", "snapshot", r.ref.id, "error", err)
-	}
 }

@@ -118,8 +118,7 @@ func (s *session) sourceOf(ctx context.Context, in createRDSSnapshotArgs, snap *
 		}
 	}
 	if snap != nil {
-		_, words := tagWords(snap.tags, sourceTags)
-		return source{readFormer(words), gib(snap.storage), ""}, nil
+		return source{recorded(snap.tags), gib(snap.storage), ""}, nil
 	}
 	if isAurora(in.DBEngine) {
 		return source{}, wrong("RDS has no cluster %s in this account and region: check instanceID, dbEngine and region", in.InstanceID)
@@ -138,7 +137,7 @@ func subnetGroupOf(i *types.DBInstance) string {
 
 // orderSnapshot asks for the snapshot, as soon as the database's state allows it.
 func (s *session) orderSnapshot(ctx context.Context, id string, ref snapshotRef, f former) error {
-	tags := s.tags(wordTags(sourceTags, s.owner, f.words())...)
+	tags := s.tags(s.sourceWords(ctx, f)...)
 	err := s.whenReady(ctx, ref.String(), s.Waits.Snapshot, func() error {
 		var err error
 		if ref.cluster {

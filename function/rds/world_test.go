@@ -26,6 +26,8 @@ type thing struct {
 	groups, members                                    []string
 	public, protected                                  bool
 	tags                                               map[string]string
+	// has are the properties that RDS shows, by the names of its parameters; changing are those it will have once next is over.
+	has, changing map[string]string
 }
 
 // The kinds of things.
@@ -44,6 +46,10 @@ type world struct {
 	slow, unseen int
 	// subnets maps subnet groups to their networks.
 	subnets map[string]string
+	// families are the families of the parameter and option groups that there are.
+	families map[string]string
+	// refuses are parameters that the world does not take.
+	refuses []string
 	// fault may answer in place of the world: a code, and whether the request is done all the same.
 	fault func(action, id string, nth int) (code string, done bool)
 	// becomes may choose the state that something ends in. Empty for the usual one.
@@ -64,6 +70,9 @@ func newWorld() *world {
 func (w *world) put(x *thing) *thing {
 	if x.tags == nil {
 		x.tags = map[string]string{}
+	}
+	if x.has == nil {
+		x.has = map[string]string{}
 	}
 	w.things[x.kind+"/"+x.id] = x
 	return x
@@ -150,8 +159,11 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 		}
 	}
 	answer, failure := "", ""
-	if done {
+	if done && w.takes(form) {
 		answer, failure = w.do(action, form)
+	}
+	if !w.takes(form) {
+		failure = "InvalidParameterCombination"
 	}
 	if code != "" {
 		failure = code
@@ -212,6 +224,10 @@ func (w *world) do(action string, form url.Values) (answer, failure string) {
 			return "", "DBSubnetGroupNotFoundFault"
 		}
 		return el("DBSubnetGroups", el("DBSubnetGroup", el("DBSubnetGroupName", name)+el("VpcId", w.subnets[name]))), ""
+	case strings.HasSuffix(action, "Groups"):
+		return w.group(action, form)
+	case strings.HasPrefix(action, "Modify"):
+		return w.modify(kind, form)
 	case strings.HasPrefix(action, "Describe"):
 		return w.describe(kind, form.Get(kind+"Identifier"))
 	case action == "CreateDBSnapshot", action == "CreateDBClusterSnapshot":
@@ -253,6 +269,9 @@ func (w *world) describe(kind, id string) (answer, failure string) {
 	if len(x.next) > 0 {
 		x.status, x.next = x.next[0], x.next[1:]
 	}
+	if len(x.next) == 0 {
+		x.apply()
+	}
 	if x.status == "" {
 		delete(w.things, kind+"/"+id)
 		return "", notFoundCode(kind)
@@ -286,6 +305,9 @@ func (w *world) snapshot(kind string, form url.Values) (answer, failure string) 
 		}
 		return "", map[string]string{"DB": "InvalidDBInstanceState", "DBCluster": "InvalidDBClusterStateFault"}[of]
 	}
+	if !validTags(tagsIn(form)) {
+		return "", "InvalidParameterValue"
+	}
 	x := w.put(&thing{kind: kind, id: id, engine: from.engine, version: from.version, of: from.id, tags: tagsIn(form), hidden: w.unseen})
 	w.begin(x, "creating", "available")
 	return w.render(x), ""
@@ -303,10 +325,15 @@ func (w *world) restore(kind, fromKind, fromID string, form url.Values) (answer,
 		return "", kind + "AlreadyExistsFault"
 	case w.subnets[form.Get("DBSubnetGroupName")] == "":
 		return "", "DBSubnetGroupNotFoundFault"
+	case !validTags(tagsIn(form)):
+		return "", "InvalidParameterValue"
+	case !w.knowsGroups(form):
+		return "", "DBParameterGroupNotFound"
 	}
 	x := w.put(&thing{kind: kind, id: id, engine: from.engine, version: from.version, of: from.id, subnet: form.Get("DBSubnetGroupName"),
 		groups: listIn(form, "VpcSecurityGroupIds.VpcSecurityGroupId"), public: form.Get("PubliclyAccessible") == "true", tags: tagsIn(form), hidden: w.unseen,
-		shape: form.Get("ServerlessV2ScalingConfiguration.MinCapacity") + ":" + form.Get("ServerlessV2ScalingConfiguration.MaxCapacity")})
+		shape: form.Get("ServerlessV2ScalingConfiguration.MinCapacity") + ":" + form.Get("ServerlessV2ScalingConfiguration.MaxCapacity"),
+		class: cmp.Or(form.Get("DBInstanceClass"), from.class), has: properties(form)})
 	w.begin(x, "creating", "available")
 	return w.render(x), ""
 }
@@ -319,10 +346,14 @@ func (w *world) member(form url.Values) (answer, failure string) {
 		return "", "DBClusterNotFoundFault"
 	case w.things[instanceKind+"/"+id] != nil:
 		return "", "DBInstanceAlreadyExists"
+	case !validTags(tagsIn(form)):
+		return "", "InvalidParameterValue"
+	case !w.knowsGroups(form):
+		return "", "DBParameterGroupNotFound"
 	}
 	c.members = append(c.members, id)
 	x := w.put(&thing{kind: instanceKind, id: id, engine: c.engine, class: form.Get("DBInstanceClass"), cluster: c.id, tags: tagsIn(form), hidden: w.unseen,
-		public: form.Get("PubliclyAccessible") == "true"})
+		public: form.Get("PubliclyAccessible") == "true", has: properties(form)})
 	w.begin(x, "creating", "available")
 	return w.render(x), ""
 }
@@ -369,6 +400,9 @@ func (w *world) retag(form url.Values) (answer, failure string) {
 		for _, k := range listIn(form, "TagKeys.member") {
 			delete(x.tags, k)
 		}
+		if !validTags(x.tags) {
+			return "", "InvalidParameterValue"
+		}
 		return "", ""
 	}
 	return "", "InvalidParameterValue"
@@ -398,19 +432,21 @@ func (w *world) render(x *thing) string {
 	b.WriteString(el("VpcSecurityGroups", groups) + el("TagList", tags) + el("DeletionProtection", strconv.FormatBool(x.protected)))
 	switch x.kind {
 	case instanceKind:
-		b.WriteString(el("AllocatedStorage", "20") + el("DBInstanceClass", x.class) + el("PubliclyAccessible", strconv.FormatBool(x.public)) + el("BackupRetentionPeriod", "1"))
-		b.WriteString(el("DBSubnetGroup", el("DBSubnetGroupName", x.subnet)+el("VpcId", w.subnets[x.subnet])) + el("Endpoint", el("Address", x.id+".example")+el("Port", "5432")))
+		b.WriteString(el("DBInstanceClass", x.class) + el("PubliclyAccessible", strconv.FormatBool(x.public)) + x.renderProperties())
+		b.WriteString(el("DBSubnetGroup", el("DBSubnetGroupName", x.subnet)+el("VpcId", w.subnets[x.subnet])))
+		b.WriteString(el("Endpoint", el("Address", x.id+".example")+el("Port", cmp.Or(x.has["Port"], "5432"))))
 		if x.cluster != "" {
 			b.WriteString(el("DBClusterIdentifier", x.cluster))
 		}
 	case clusterKind:
-		b.WriteString(el("DBSubnetGroup", x.subnet) + el("DBClusterMembers", members))
+		b.WriteString(el("DBSubnetGroup", x.subnet) + el("DBClusterMembers", members) + x.renderProperties())
 		if x.shape != "" && x.shape != ":" {
 			least, most, _ := strings.Cut(x.shape, ":")
 			b.WriteString(el("ServerlessV2ScalingConfiguration", el("MinCapacity", least)+el("MaxCapacity", most)))
 		}
 	default:
-		b.WriteString(el("SnapshotType", cmp.Or(x.shape, "manual")) + el(map[bool]string{true: "DBInstanceIdentifier", false: "DBClusterIdentifier"}[x.kind == snapshotKind], x.of) + el("AllocatedStorage", "20") + el("PercentProgress", "50"))
+		b.WriteString(el("SnapshotType", cmp.Or(x.shape, "manual")) + el(map[bool]string{true: "DBInstanceIdentifier", false: "DBClusterIdentifier"}[x.kind == snapshotKind], x.of) + el("AllocatedStorage", "20") +
+			el("PercentProgress", "50"))
 	}
 	return el(x.kind, b.String())
 }
