@@ -107,7 +107,10 @@ func TestExecThroughAWebSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := socket(t, tc.serve)
-			c.exec.pulse.linger = 50 * time.Millisecond
+			c.exec.pulse.linger = time.Hour // everybody else closes it
+			if name == "never closed" {
+				c.exec.pulse.linger = 50 * time.Millisecond
+			}
 			var stdout bytes.Buffer
 			cmd := command
 			cmd.Stdout = &stdout
@@ -233,7 +236,7 @@ func TestExecAndTheServerHangs(t *testing.T) {
 			err := c.Exec(ctx, command)
 			cancel()
 			require.ErrorIs(t, err, why, name)
-			require.Less(t, time.Since(begin), 2*time.Second)
+			require.Less(t, time.Since(begin), 30*time.Second, "less than a handshake may take")
 		}
 	}
 }
@@ -357,7 +360,7 @@ func TestExecHandshakeTakesTooLong(t *testing.T) {
 	c.exec.transport, c.exec.pulse.handshake = webSocketOnly, 50*time.Millisecond
 	begin := time.Now()
 	require.Error(t, c.Exec(t.Context(), command))
-	require.Less(t, time.Since(begin), 5*time.Second)
+	require.Less(t, time.Since(begin), 30*time.Second, "the usual time is 45 seconds")
 }
 
 func TestStreams(t *testing.T) {

@@ -60,6 +60,9 @@ spec:
   volumeClaimTemplates: [{metadata: {name: data}}]
 `
 
+// patience is how long a test waits for what happens at once on a machine that has time. What these tests run lasts much longer by itself.
+const patience = 2 * time.Minute
+
 func open(t *testing.T) *Cluster {
 	t.Helper()
 	c, err := Open(t.Context(), t.TempDir(), &Options{Grace: 300 * time.Millisecond})
@@ -67,7 +70,7 @@ func open(t *testing.T) *Cluster {
 	t.Cleanup(func() {
 		pods, err := c.allPods()
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(t, c.Down(ctx))
 		for _, p := range pods {
@@ -98,7 +101,7 @@ func TestWorkloadRunsWithItsVolumesAndEnvironment(t *testing.T) {
 	require.Eventually(t, func() bool {
 		out, _, err := run(c, "db-1", "cat data/pw")
 		return err == nil && out == "it's a secret\n"
-	}, 5*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	out, errs, err := run(c, "db-1", `cat data/init etc/db/user; echo " $SELF $mode $HOSTNAME $1"; cat "$DAVIT_ROOT/data/init"; echo oops >&2; exit 3`, "a 'b'")
 	var exit *cluster.ExitError
 	require.ErrorAs(t, err, &exit)
@@ -194,7 +197,7 @@ func TestReopenFindsWhatRuns(t *testing.T) {
 	p, err := c.findPod("app", "db-0")
 	require.NoError(t, err)
 	require.NoError(t, syscall.Kill(-p.session(), syscall.SIGKILL))
-	require.Eventually(t, func() bool { return p.status().lost }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.status().lost }, patience, time.Millisecond)
 	_, err = Open(t.Context(), c.dir, &c.opts)
 	require.NoError(t, err)
 	require.NoError(t, c.AwaitScaled(t.Context(), w, 2))
@@ -261,7 +264,7 @@ func TestCommandsStayOffOtherCommandLines(t *testing.T) {
 		pod.Command = []string{"sh", "-c", "read x < wait", "canary"}
 		_ = c.RunPod(ctx, pod)
 	})
-	require.Eventually(t, func() bool { p, err := c.findPod("app", "secret"); return err == nil && p.has("pid") }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p, err := c.findPod("app", "secret"); return err == nil && p.has("pid") }, patience, time.Millisecond)
 	p, err := c.findPod("app", "secret")
 	require.NoError(t, err)
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.session()))
@@ -328,7 +331,7 @@ func TestLostPod(t *testing.T) {
 	var wg sync.WaitGroup
 	var got error
 	wg.Go(func() { got = c.RunPod(t.Context(), task("lost", "sleep 1000", nil)) })
-	require.Eventually(t, func() bool { p, err := c.findPod("app", "lost"); return err == nil && p.has("pid") }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { p, err := c.findPod("app", "lost"); return err == nil && p.has("pid") }, patience, time.Millisecond)
 	p, err := c.findPod("app", "lost")
 	require.NoError(t, err)
 	pids, err := processes(p.session(), p.mark())

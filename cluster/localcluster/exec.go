@@ -92,13 +92,14 @@ func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error
 	deadline := time.Now().Add(c.opts.Grace)
 	sig := syscall.SIGTERM
 	asked := map[int]bool{} // once: a handler that tidies up is not to begin again and again
+	var killed time.Time    // a machine that stalls may come here for the first time when all the time is over
 	for wait := newPoll(); ; {
 		pids, err := processes(session)
-		if err != nil || len(pids) == 0 || time.Since(deadline) > c.opts.Grace { // the last: the kernel does not let go of it
+		if err != nil || len(pids) == 0 || !killed.IsZero() && time.Since(killed) > c.opts.Grace { // the last: the kernel does not let go of it
 			break
 		}
-		if time.Now().After(deadline) {
-			sig = syscall.SIGKILL
+		if now := time.Now(); now.After(deadline) && killed.IsZero() {
+			sig, killed = syscall.SIGKILL, now
 		}
 		for _, pid := range pids {
 			if sig == syscall.SIGKILL || !asked[pid] {
@@ -111,7 +112,7 @@ func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error
 	select {
 	case err := <-done:
 		_ = err // the caller has the cause
-	case <-time.After(c.opts.Grace): // who left the session keeps the pipes open
+	case <-time.After(max(c.opts.Grace, logGrace)): // who left the session keeps the pipes open
 	}
 }
 

@@ -97,7 +97,7 @@ func TestCreateAndDeleteAPod(t *testing.T) {
 	require.NoError(t, err)
 	p, err := c.findPod("app", "web")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return p.status().running }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.status().running }, patience, time.Millisecond)
 	_, err = c.Create(t.Context(), sleeper("Pod", nil), "app", "t")
 	require.NoError(t, err)
 	_, err = c.Create(t.Context(), sleeper("Pod", nil), "app", "other")

@@ -28,7 +28,7 @@ func begin(t *testing.T, c *Cluster, pod cluster.Pod) (p *podDir, end func() err
 		var err error
 		p, err = c.findPod(pod.Namespace, pod.Name)
 		return err == nil && p.status().running
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return p, func() error { wg.Wait(); return err }
 }
 
@@ -109,7 +109,7 @@ func TestRemovalWaitsForALook(t *testing.T) {
 	require.Eventually(t, func() bool { // the supervisor has finished, but may not have ended
 		look, err = tryLock(p.file("lock"), 0)
 		return err == nil && look != nil
-	}, 5*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	done := make(chan error, 1)
 	go func() { done <- c.RemovePod(t.Context(), "app", "seen") }()
 	require.Never(t, func() bool { return len(done) > 0 }, 100*time.Millisecond, 10*time.Millisecond)
@@ -175,11 +175,11 @@ spec: {template: {spec: {containers: [{name: c, command: [sh, -c, "sleep 1000 & 
 	pods, err := c.podsIn("app")
 	require.NoError(t, err)
 	require.Len(t, pods, 1)
-	require.Eventually(t, func() bool { return pods[0].status().ended }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return pods[0].status().ended }, patience, time.Millisecond)
 	require.NoError(t, os.WriteFile(filepath.Join(c.dir, "again"), nil, 0o600))
 	again, err := Open(t.Context(), c.dir, &c.opts)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, again.AwaitScaled(ctx, cluster.Workload{Kind: "Deployment", Namespace: "app", Name: "web"}, 1))
 }
@@ -210,13 +210,13 @@ func TestMachineRestarts(t *testing.T) {
 	require.NoError(t, err)
 	p, err := c.start(t.Context(), want, nil)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return p.status().running }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.status().running }, patience, time.Millisecond)
 	pods, err := c.allPods()
 	require.NoError(t, err)
 	stranger := []byte("1\n")
 	for _, p := range pods {
 		require.NoError(t, syscall.Kill(-p.session(), syscall.SIGKILL))
-		require.Eventually(t, func() bool { pids, err := processes(p.session(), p.mark()); return err == nil && len(pids) == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { pids, err := processes(p.session(), p.mark()); return err == nil && len(pids) == 0 }, patience, time.Millisecond)
 		require.NoError(t, os.WriteFile(p.file("pid"), stranger, 0o600))
 	}
 	again, err := Open(t.Context(), c.dir, &c.opts)
@@ -251,8 +251,29 @@ func TestTwoHostsOneCommand(t *testing.T) {
 	require.Equal(t, 1, strings.Count(string(data), "call"))
 }
 
+// What ignores the request to end is killed, also by a host that stalled until all the time for that was over.
+func TestCancelledCommandIsKilledLate(t *testing.T) {
+	c, _ := database(t)
+	c.opts.Grace = 1
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		pid := make(chan string, 1)
+		log := writerFunc(func(p []byte) (int, error) {
+			pid <- strings.TrimSpace(string(p))
+			cancel()
+			return len(p), nil
+		})
+		script := "trap '' TERM; echo $$; sleep 1000; sleep 1000"
+		err := c.Exec(ctx, cluster.Command{Namespace: "app", Pod: "db-0", Args: []string{"sh", "-c", script}, Stdout: log})
+		require.ErrorIs(t, err, context.Canceled)
+		_, alive := sessionOf(atoi(t, <-pid))
+		require.False(t, alive)
+	}
+}
+
 func TestCancelledCommandIsAskedOnce(t *testing.T) {
 	c, _ := database(t)
+	c.opts.Grace = patience
 	ctx, cancel := context.WithCancel(t.Context())
 	var out bytes.Buffer
 	log := writerFunc(func(p []byte) (int, error) {
@@ -260,7 +281,8 @@ func TestCancelledCommandIsAskedOnce(t *testing.T) {
 		cancel()
 		return len(p), nil
 	})
-	script := "trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done"
+	// it goes on for a while after it was asked, in which it could be asked again
+	script := `trap 'echo asked; asked=1' TERM; echo ready; n=0; while [ $n -lt 30 ]; do sleep 0.01; [ "$asked" ] && n=$((n + 1)); done`
 	err := c.Exec(ctx, cluster.Command{Namespace: "app", Pod: "db-0", Args: []string{"sh", "-c", script}, Stdout: log})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, "ready\nasked\n", out.String())

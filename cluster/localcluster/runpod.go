@@ -26,7 +26,8 @@ const copyBuffer = 32 << 10
 // tailSize bounds the last output in an ExitError.
 const tailSize = 4 << 10
 
-// logGrace is how long a log may be held open, at least, after the last command has ended.
+// logGrace is how long a log may be held open, at least, after the last command has ended. A short grace is for commands; a busy machine takes longer to copy what they
+// wrote.
 const logGrace = 5 * time.Second
 
 // errRemoved means that somebody removed the pod whose end was awaited.
@@ -62,7 +63,7 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 		err := c.stop(ctx, pod, nil)
 		select {
 		case <-done:
-		case <-time.After(c.opts.Grace):
+		case <-time.After(max(c.opts.Grace, logGrace)):
 		}
 		return err
 	}
@@ -200,7 +201,6 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, log string, to io.Write
 				ended = time.Now()
 			}
 			p.killStrays()
-			// a short grace is for commands; a busy machine takes longer to copy what they wrote
 			if time.Since(ended) > max(c.opts.Grace, logGrace) {
 				return tail, nil
 			}

@@ -13,7 +13,8 @@ import (
 // Open is an application that is held.
 type Open struct {
 	spec  Spec
-	place string // names the container in errors
+	home  time.Duration // the way home
+	place string        // names the container in errors
 	nonce string
 	in    *input
 	out   *output
@@ -28,13 +29,13 @@ type Open struct {
 	released sync.Mutex
 }
 
-func newOpen(spec Spec, nonce string) *Open {
+func newOpen(spec Spec, home time.Duration, nonce string) *Open {
 	place := "pod " + spec.Namespace + "/" + spec.Pod
 	if spec.Container != "" {
 		place += ", container " + spec.Container
 	}
 	return &Open{
-		spec: spec, place: place, nonce: nonce,
+		spec: spec, home: home, place: place, nonce: nonce,
 		in: newInput(), out: newOutput(spec.HeldLine, nonce), errs: &tail{},
 		lost: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -64,7 +65,7 @@ func (o *Open) run(ctx context.Context, exec cluster.Executor) {
 var errNoEnd = errors.New("the command does not end")
 
 // patience is how long the command may take to end after the end of its input, killed at last.
-func (o *Open) patience() time.Duration { return o.spec.Grace + killAfter + wayHome }
+func (o *Open) patience() time.Duration { return o.spec.Grace + killAfter + o.home }
 
 func (o *Open) lose() { o.loseOnce.Do(func() { close(o.lost) }) }
 
@@ -128,7 +129,7 @@ func (o *Open) wait(ctx context.Context) error {
 		if o.known() {
 			return nil
 		}
-	case <-time.After(wayHome): // an executor that does not honour its context
+	case <-time.After(o.home): // an executor that does not honour its context
 	}
 	return o.unknown(cause)
 }

@@ -31,8 +31,8 @@ var (
 // killAfter is the time between SIGTERM and SIGKILL, as the script has it.
 const killAfter = 5 * time.Second
 
-// wayHome is how much longer than the container may take the host waits for its last word.
-const wayHome = 5 * time.Second
+// usualWayHome is how much longer than the container may take the host waits for its last word.
+const usualWayHome = 5 * time.Second
 
 // longest is more than any session lasts, and few enough seconds for any sleep.
 const longest = 10000 * time.Hour
@@ -61,8 +61,9 @@ type Spec struct {
 
 // Session can hold an application.
 type Session struct {
-	exec cluster.Executor
-	spec Spec
+	exec    cluster.Executor
+	spec    Spec
+	wayHome time.Duration
 }
 
 // New returns a session that runs commands through exec. Every fault of the spec is reported, as cluster.ErrInvalid.
@@ -97,7 +98,7 @@ func New(exec cluster.Executor, spec Spec) (*Session, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: a held session needs %w", cluster.ErrInvalid, errors.Join(faults...))
 	}
-	return &Session{exec, spec}, nil
+	return &Session{exec, spec, usualWayHome}, nil
 }
 
 // Open runs the command and returns when the application is held. When it fails, or ctx ends first, the command has let go when Open returns; where that cannot be known, the error says so, and
@@ -106,7 +107,7 @@ func (s *Session) Open(ctx context.Context) (*Open, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	o := newOpen(s.spec, rand.Text())
+	o := newOpen(s.spec, s.wayHome, rand.Text())
 	running, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	o.end = end
 	o.begin = time.Now()
