@@ -45,6 +45,8 @@ type outcome struct {
 	Error    string
 	// Excused are errors that are no defect: a lock in the way, a snapshot that was forgotten meanwhile.
 	Excused bool
+	// Damaged are errors that another client's failing location can be the reason of.
+	Damaged bool
 	Took    time.Duration
 }
 
@@ -66,6 +68,7 @@ func client(text string) int {
 	if err != nil {
 		out.Error = err.Error()
 		out.Excused = errors.Is(err, repository.ErrLocked) || errors.Is(err, repository.ErrNoSnapshot)
+		out.Damaged = errors.Is(err, repository.ErrDamaged) || errors.Is(err, location.ErrCorrupt) || errors.Is(err, location.ErrNotFound)
 	}
 	out.Took = time.Since(begin)
 	_ = json.NewEncoder(os.Stdout).Encode(out)

@@ -16,6 +16,7 @@ type wire struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
+	count int
 	up    direction
 	down  direction
 	// look is shown what goes up.
@@ -57,9 +58,17 @@ func newWire(t *testing.T, to string) *wire {
 	return w
 }
 
+// carried is how many connections there were.
+func (w *wire) carried() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
 func (w *wire) carry(near net.Conn, to string) {
 	defer func() { _ = near.Close() }()
 	w.mu.Lock()
+	w.count++
 	dark := time.Now().Before(w.dark)
 	w.mu.Unlock()
 	if dark {
