@@ -176,7 +176,9 @@ func TestNoFalseSuccess(t *testing.T) {
 			cmd.Stdout = &out
 			ctx := t.Context()
 			if f.harms() { // then the stream may wait for what never comes
-				ctx = soon(t)
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 20*time.Second)
+				defer cancel()
 			}
 			res, err := execstream.Read(ctx, unreliable{p, f, fault{kind: none}}, cmd, opts)
 			require.NoError(t, outcomeOfRead(data, out.Bytes(), res, err))

@@ -33,7 +33,7 @@ func (p pod) idle(t *testing.T) {
 
 // waitFor polls; require.Eventually would run the condition beside the test.
 func waitFor(condition func() bool) bool {
-	for range 1000 {
+	for range 6000 {
 		if condition() {
 			return true
 		}

@@ -109,11 +109,7 @@ func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error
 		}
 		_ = wait.wait(ctx)
 	}
-	select {
-	case err := <-done:
-		_ = err // the caller has the cause
-	case <-time.After(max(c.opts.Grace, logGrace)): // who left the session keeps the pipes open
-	}
+	copied(c, done) // the caller has the cause
 }
 
 // writer drops what nobody wants, and tells when who wants it fails.

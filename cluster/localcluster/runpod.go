@@ -61,10 +61,7 @@ func (c *Cluster) RunPod(ctx context.Context, pod cluster.Pod) error {
 	case f = <-done:
 	case <-ctx.Done(): // at once, also when the log's writer blocks
 		err := c.stop(ctx, pod, nil)
-		select {
-		case <-done:
-		case <-time.After(max(c.opts.Grace, logGrace)):
-		}
+		copied(c, done)
 		return err
 	}
 	if errors.Is(f.err, errRemoved) { // whatever has its name now is not ours to end
@@ -207,6 +204,19 @@ func (c *Cluster) follow(ctx context.Context, p *podDir, log string, to io.Write
 		}
 		if err := wait.wait(ctx); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// copied waits for the end of a copy, which a blocked writer, or a process that left the session and keeps the pipe open, may put off for ever. It waits in short rounds: a
+// host that stalls for a long time has the copy stalled too.
+func copied[T any](c *Cluster, done <-chan T) {
+	const rounds = 50
+	for range rounds {
+		select {
+		case <-done:
+			return
+		case <-time.After(max(c.opts.Grace, logGrace) / rounds):
 		}
 	}
 }

@@ -120,7 +120,7 @@ func TestAnAbsentDatabaseIsWaitedFor(t *testing.T) {
 	require.Eventually(t, func() bool {
 		res, err = o.look("one")
 		return err == nil && res.RequeueAfter >= 2*time.Second
-	}, 10*time.Second, 10*time.Millisecond, "less and less often")
+	}, time.Minute, 10*time.Millisecond, "less and less often")
 }
 
 func TestBlueprintIsNotNeededOnceTheRunHasBegun(t *testing.T) {
@@ -151,16 +151,17 @@ func TestTwoOperators(t *testing.T) {
 		_, _, err := first.executions.look("uid-of-one")
 		failed = errors.Join(failed, err)
 		return failed != nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	require.ErrorIs(t, failed, engine.ErrBusy)
 }
 
 // An operator that is told to end finishes the phase it is in, begins no other, and cancels nothing.
 func TestDrain(t *testing.T) {
 	w := newWorld(t, configMap(good), backup("one"))
-	first := w.start(1)
+	first := w.start(2) // there is room for another
 	first.until("one", dumping(w))
 	first.end()
+	<-first.executions.draining
 	select {
 	case <-first.ended:
 		require.Fail(t, "it did not wait for the phase")
@@ -264,7 +265,7 @@ func TestALostJournalFailsTheBackup(t *testing.T) {
 	require.Eventually(t, func() bool {
 		running, _, _ := o.executions.look("uid-of-one")
 		return !running
-	}, 10*time.Second, 10*time.Millisecond, "what still ran was ended")
+	}, time.Minute, 10*time.Millisecond, "what still ran was ended")
 	_, err := o.look("one")
 	require.NoError(t, err)
 	require.Equal(t, "dump\n", w.calls(), "and not begun anew")
