@@ -184,7 +184,7 @@ func TestParseTime(t *testing.T) {
 			data := []byte(header + "actions: " + strings.Repeat(unit, 200_000/len(unit)))
 			start := time.Now()
 			blueprint.Parse("x", data)
-			require.Less(t, time.Since(start), 10*time.Second)
+			require.Less(t, time.Since(start), time.Minute)
 			t.Log(time.Since(start))
 		})
 	}

@@ -143,25 +143,27 @@ func TestReleaseRunsWhateverHappens(t *testing.T) {
 func TestReleaseRunsOnCancel(t *testing.T) {
 	for _, phase := range []string{"freeze", "cut", "thaw", "resume", "wait"} {
 		t.Run(phase, func(t *testing.T) {
-			db := newDatabase()
-			ctx, cancel := context.WithCancel(t.Context())
-			stopped := false
-			db.during[phase] = func(ctx context.Context) error {
-				cancel()
-				select {
-				case <-ctx.Done():
-					stopped = true
-					return ctx.Err()
-				case <-time.After(50 * time.Millisecond):
-					return nil
+			synctest.Test(t, func(t *testing.T) {
+				db := newDatabase()
+				ctx, cancel := context.WithCancel(t.Context())
+				stopped := false
+				db.during[phase] = func(ctx context.Context) error {
+					cancel()
+					select {
+					case <-ctx.Done():
+						stopped = true
+						return ctx.Err()
+					case <-time.After(time.Second):
+						return nil
+					}
 				}
-			}
-			res, err := db.run(ctx, t, quiesced, &MemoryJournal{})
-			require.ErrorIs(t, err, ErrCancelled)
-			require.Equal(t, Cancelled, res.State)
-			require.Equal(t, phase != "thaw" && phase != "resume", stopped, "only what undoes is not stopped")
-			require.False(t, db.frozen)
-			require.Equal(t, []int{1, 1, 1}, []int{db.count("thaw"), db.count("resume"), db.count("z")})
+				res, err := db.run(ctx, t, quiesced, &MemoryJournal{})
+				require.ErrorIs(t, err, ErrCancelled)
+				require.Equal(t, Cancelled, res.State)
+				require.Equal(t, phase != "thaw" && phase != "resume", stopped, "only what undoes is not stopped")
+				require.False(t, db.frozen)
+				require.Equal(t, []int{1, 1, 1}, []int{db.count("thaw"), db.count("resume"), db.count("z")})
+			})
 		})
 	}
 }

@@ -43,7 +43,7 @@ func FuzzCompileRender(f *testing.F) {
 		data := fullParams()
 		start := time.Now()
 		out, err := tmpl.Render(data)
-		require.Less(t, time.Since(start), 5*time.Second)
+		require.Less(t, time.Since(start), time.Minute)
 		require.Equal(t, fullParams(), data, "the data is only read")
 		if err != nil {
 			var e *Error

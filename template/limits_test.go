@@ -71,7 +71,7 @@ func TestHostile(t *testing.T) {
 		} else {
 			require.ErrorIs(t, err, ErrLimit, text)
 		}
-		require.Less(t, time.Since(start), 20*time.Second, text)
+		require.Less(t, time.Since(start), time.Minute, text)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestReferencesOfHostileTexts(t *testing.T) {
 		require.NoError(t, err)
 		start := time.Now()
 		require.NotEmpty(t, tmpl.References())
-		require.Less(t, time.Since(start), 10*time.Second)
+		require.Less(t, time.Since(start), time.Minute)
 	}
 }
 

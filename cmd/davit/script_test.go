@@ -84,7 +84,7 @@ func waitfor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: waitfor FILE")
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(5 * time.Minute)
 	for tick := time.Tick(5 * time.Millisecond); ; {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return

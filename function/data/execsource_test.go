@@ -333,7 +333,7 @@ func TestHostileLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			_, err := newExecSource(ctx, &scripted{list: list}, container{"a", "b", "c"}, "/data", warnings(t))
 			require.ErrorIs(t, err, repository.ErrSource)

@@ -104,7 +104,7 @@ func (d *database) times() int {
 // args hold it by a command; what that writes at the end is the number of the hold.
 func (d *database) args(more map[string]any) map[string]any {
 	script := `trap 'rm -f "$0/held"' EXIT; touch "$0/held"; echo once >>"$0/log"; echo held; cat >/dev/null; echo "label $(wc -l <"$0/log")"`
-	return map[string]any{"maxHold": "20s", "names": map[string]any{"data": "one", "wal": "two"},
+	return map[string]any{"maxHold": "10m", "names": map[string]any{"data": "one", "wal": "two"},
 		"hold": with(map[string]any{"command": []any{"sh", "-c", script, d.dir}, "container": "db"}, more)}
 }
 
@@ -155,7 +155,7 @@ func TestHoldThatFails(t *testing.T) {
 		want      error
 		permanent bool
 	}{
-		"the storage is too slow":   {opts: memsnap.Options{CutAfter: time.Hour}, args: map[string]any{"maxHold": "1s"}, want: snapshot.ErrMaxHold},
+		"the storage is too slow":   {opts: memsnap.Options{CutAfter: time.Hour}, args: map[string]any{"maxHold": "5s"}, want: snapshot.ErrMaxHold},
 		"a cancel":                  {opts: memsnap.Options{CutAfter: time.Hour}, stopAfter: 300 * time.Millisecond, want: stop},
 		"a command that does not":   {args: map[string]any{"hold": map[string]any{"command": []any{"sh", "-c", "echo no >&2; exit 3"}}}, want: session.ErrNotHeld},
 		"a command that lets go":    {opts: memsnap.Options{CutAfter: time.Hour}, args: map[string]any{"hold": map[string]any{"command": []any{"echo", "HELD"}, "heldLine": "HELD"}}, want: snapshot.ErrHoldLost},
