@@ -34,8 +34,12 @@ var storage = map[string]string{
 	testcluster.CSISnapshotter: "csi-snapshotter", testcluster.SnapshotController: "snapshot-controller",
 }
 
-// reborn are components that end when they lose the driver and are started again, as the kubelet would.
-var reborn = map[string]bool{testcluster.CSIProvisioner: true, otherProvisioner: true, testcluster.CSISnapshotter: true, testcluster.SnapshotController: true}
+// reborn are components that are started again when they end by themselves, as the kubelet would: those of storage end when they lose the driver, those of the control plane
+// when the one that they need is slow to start.
+var reborn = map[string]bool{
+	testcluster.CSIProvisioner: true, otherProvisioner: true, testcluster.CSISnapshotter: true, testcluster.SnapshotController: true,
+	"kube-apiserver": true, "kube-controller-manager": true, "kube-scheduler": true,
+}
 
 // csiFlags are the flags of a component of storage. Failures are tried again soon and often: tests wait for it.
 func (c *machine) csiFlags(name string) []string {
