@@ -67,7 +67,7 @@ func readFake(t *testing.T, f fake) (string, execstream.Result, error) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := cluster.Command{Namespace: "ns", Pod: "p", Args: []string{"true"}, Stdout: &out}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	res, err := execstream.Read(ctx, f, cmd, nil)
 	return out.String(), res, err

@@ -515,6 +515,7 @@ type counter struct {
 func (c *counter) Write(p []byte) (int, error) {
 	if c.n += int64(len(p)); c.n%(4<<20) < int64(len(p)) {
 		var m runtime.MemStats
+		runtime.GC() // how much there is of garbage depends on what ran before
 		runtime.ReadMemStats(&m)
 		c.peak = max(c.peak, m.HeapAlloc)
 	}
