@@ -27,6 +27,8 @@ func everyServer() []string { return []string{"postgres", "template1"} }
 var (
 	// errNoDatabase means that there is nothing to dump.
 	errNoDatabase = errors.New("the server has no databases to dump")
+	// errMany means that no restore would take the dump.
+	errMany = fmt.Errorf("a dump holds at most %d databases", maxMade)
 	// errStopped means that nobody takes the stream any more.
 	errStopped = errors.New("the stream is not taken any more")
 )
@@ -39,6 +41,9 @@ func dump(ctx context.Context, s *server, b *location.Bucket, req *Request, env 
 		if databases, err = s.databases(ctx); err != nil {
 			return mover.Result{}, fmt.Errorf("list the databases of %s: %w", s.Host, err)
 		}
+	}
+	if len(databases) > maxMade {
+		return mover.Result{}, fmt.Errorf("%w: it has %d, name fewer for each dump", errMany, len(databases))
 	}
 	tick := &ticker{tell: env.Progress, Progress: mover.Progress{TotalFiles: int64(len(databases))}}
 	dumping, cancel := context.WithCancelCause(ctx)

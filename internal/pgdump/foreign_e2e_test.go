@@ -184,3 +184,30 @@ func TestLeftBehind(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "aa davit_restores_0 postgres shop template0 template1 victim\n8192", got)
 }
+
+// A database that takes no changes by default is dumped and restored as any other: into none, and into one that has that setting.
+func TestSettingsInTheWay(t *testing.T) {
+	t.Parallel()
+	s, d := start(t), newDepot(t)
+	_, err := s.SQL(t.Context(), "postgres", "CREATE DATABASE frozen; CREATE DATABASE there;")
+	require.NoError(t, err)
+	_, err = s.SQL(t.Context(), "frozen", "CREATE TABLE t AS SELECT 7 AS seven;")
+	require.NoError(t, err)
+	const freeze = " SET default_transaction_read_only = on; "
+	_, err = s.SQL(t.Context(), "postgres", "ALTER DATABASE frozen"+freeze+"ALTER ROLE postgres"+freeze)
+	require.NoError(t, err)
+	_, err = d.do(pgdump.Dump, at(s), "p", "frozen")
+	require.NoError(t, err)
+	const thaw = "SET default_transaction_read_only = off; "
+	_, err = s.SQL(t.Context(), "postgres", thaw+"DROP DATABASE frozen;")
+	require.NoError(t, err)
+	for range 2 {
+		_, err = d.do(pgdump.Restore, at(s), "p")
+		require.NoError(t, err)
+		got, err := s.SQL(t.Context(), "frozen", "SELECT seven FROM t; SHOW default_transaction_read_only;")
+		require.NoError(t, err)
+		require.Equal(t, "7\non", got)
+		_, err = s.SQL(t.Context(), "frozen", thaw+"DROP TABLE t;") // the second goes into a database that was there
+		require.NoError(t, err)
+	}
+}

@@ -478,6 +478,7 @@ func TestHostileDump(t *testing.T) {
 		"shell":            touch,
 		"after a comment":  "-- a\n" + touch,
 		"in a statement":   "SELECT 1 " + touch + ";",
+		"a nul in rows":    "CREATE TABLE t (a text);\nCOPY t FROM stdin;\n\\.\x00\n" + touch,
 		"after a nul":      "SELECT '\x00';\n" + touch,
 		"after a copy":     "CREATE TABLE t (a text);\nCOPY t FROM stdin WITH (FORMAT text);\n\\.\n" + touch,
 		"unlike quotes":    "SET standard_conforming_strings = off;\nSELECT 'a\\';\n" + touch + "-- ';\n",

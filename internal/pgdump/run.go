@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/davit-project/davit/internal/mover"
@@ -28,6 +29,7 @@ func Do(ctx context.Context, req *Request, env Env) (_ mover.Result, err error) 
 	if env.Warn == nil {
 		env.Warn = func(string) {}
 	}
+	env.Warn = atMost(env.Warn)
 	if env.Progress == nil {
 		env.Progress = func(mover.Progress) {}
 	}
@@ -50,6 +52,22 @@ func Do(ctx context.Context, req *Request, env Env) (_ mover.Result, err error) 
 		return restore(ctx, s, b, req, env)
 	}
 	return dump(ctx, s, b, req, env)
+}
+
+// maxWarned bounds what is told: a dump can have its server say something for every row.
+const maxWarned = 1000
+
+// atMost tells the first warnings, and that there are more. It is safe for concurrent use.
+func atMost(warn func(string)) func(string) {
+	var warned atomic.Int64
+	return func(text string) {
+		switch n := warned.Add(1); {
+		case n <= maxWarned:
+			warn(text)
+		case n == maxWarned+1:
+			warn(fmt.Sprintf("there are more than %d warnings: the others are left out", maxWarned))
+		}
+	}
 }
 
 // ticker tells of progress, at most every second.

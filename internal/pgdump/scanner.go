@@ -15,6 +15,8 @@ const (
 	scanBuffer = 64 << 10
 	// maxStatement is how much of a statement is held until it is known what it does; a longer one is passed on in parts.
 	maxStatement = 1 << 20
+	// longestStatement bounds a statement, in bytes: no server takes a longer one, and psql holds it all.
+	longestStatement = 1 << 30
 	// maxCommand bounds a backslash command or comment, in bytes.
 	maxCommand = 4 << 10
 )
@@ -24,6 +26,8 @@ var (
 	errEarly   = errors.New("the dump ends in the middle of a statement or a table: it was cut")
 	errCommand = errors.New("the dump has a backslash command where pg_dump writes none")
 	errCopy    = errors.New("the dump has a COPY that pg_dump does not write")
+	errNul     = errors.New("the dump holds a byte 0: it is no SQL")
+	errLong    = errors.New("the dump has a statement that is longer than a server takes")
 )
 
 // taker takes what a scanner finds.
@@ -42,15 +46,36 @@ type taker interface {
 type scanner struct {
 	in *bufio.Reader
 	to taker
-	// text is the statement so far; long tells that its beginning was passed on.
-	text []byte
-	long bool
+	// text is the statement so far; long tells that its beginning was passed on. All of it has size bytes, of at most longest.
+	text          []byte
+	long          bool
+	size, longest int
 	// prev is the byte before, 0 at the beginning of a line.
 	prev byte
+	// nest knows which semicolons are inside of a statement.
+	nest nesting
 }
 
 func newScanner(r io.Reader, to taker) *scanner {
-	return &scanner{in: bufio.NewReaderSize(r, scanBuffer), to: to}
+	return &scanner{in: bufio.NewReaderSize(&textReader{from: r}, scanBuffer), to: to, longest: longestStatement}
+}
+
+// textReader reads what has no byte 0. psql takes that for the end of a line, and a server never.
+type textReader struct {
+	from io.Reader
+	err  error
+}
+
+func (t *textReader) Read(p []byte) (int, error) {
+	if t.err != nil {
+		return 0, t.err
+	}
+	n, err := t.from.Read(p)
+	if at := bytes.IndexByte(p[:n], 0); at >= 0 {
+		n, err = at, errNul
+	}
+	t.err = err
+	return n, err
 }
 
 // scan reads to the end.
@@ -80,14 +105,14 @@ func (s *scanner) next(b byte) error {
 	idle := len(s.text) == 0 && !s.long
 	prev := s.prev
 	s.prev = b
+	inWord := s.nest.inWord()
+	ended := s.nest.byte(b)
 	if b == '\n' || b == '\r' {
 		s.prev = 0
 	}
 	switch {
 	case idle && (b == ' ' || b == '\t' || b == '\n' || b == '\r' || b == '\f' || b == '\v'):
 		return nil
-	case b == 0:
-		return errors.New("the dump holds a byte 0: it is no SQL")
 	case b == '\\' && idle && prev == 0:
 		line, err := s.line()
 		if err != nil {
@@ -101,14 +126,13 @@ func (s *scanner) next(b byte) error {
 	case b == '/' && s.follows('*'):
 		return s.blockComment(idle)
 	case b == '\'':
-		escapes := (prev == 'e' || prev == 'E') && !s.inWord(1)
-		return s.quoted(b, escapes)
+		return s.quoted(b, ended == "e")
 	case b == '"':
 		return s.quoted(b, false)
-	case b == '$' && !wordByte(prev):
+	case b == '$' && !inWord:
 		return s.dollar()
 	}
-	if err := s.keep(b); err != nil || b != ';' {
+	if err := s.keep(b); err != nil || b != ';' || s.nest.inside() {
 		return err
 	}
 	return s.end()
@@ -117,8 +141,14 @@ func (s *scanner) next(b byte) error {
 // keep adds to the statement.
 func (s *scanner) keep(p ...byte) error {
 	s.text = append(s.text, p...)
+	if s.size += len(p); s.size > s.longest {
+		return errLong
+	}
 	if len(s.text) < maxStatement && (!s.long || len(s.text) < scanBuffer) {
 		return nil
+	}
+	if !s.long && isCopy(s.text) { // rows may follow, of which nobody knows then
+		return errCopy
 	}
 	s.long = true
 	err := s.to.part(s.text)
@@ -129,17 +159,17 @@ func (s *scanner) keep(p ...byte) error {
 // end is after a semicolon.
 func (s *scanner) end() error {
 	text, long := s.text, s.long
-	s.text, s.long = s.text[:0], false
+	s.text, s.long, s.size, s.nest = s.text[:0], false, 0, nesting{}
 	if long {
 		return s.to.part(append(text, '\n'))
 	}
 	if err := s.to.statement(text); err != nil {
 		return err
 	}
-	switch copies(text) {
-	case copyNone:
+	switch {
+	case !isCopy(text):
 		return nil
-	case copyRows:
+	case copyRows.Match(text[max(0, len(text)-longestEnd):]):
 		return s.rows()
 	default:
 		return errCopy
@@ -150,12 +180,6 @@ func (s *scanner) end() error {
 func (s *scanner) follows(b byte) bool {
 	next, err := s.in.Peek(1)
 	return err == nil && next[0] == b
-}
-
-// inWord tells whether the byte that is so far before the end of the statement's text is part of a longer word.
-func (s *scanner) inWord(back int) bool {
-	at := len(s.text) - 1 - back
-	return at >= 0 && wordByte(s.text[at])
 }
 
 func wordByte(b byte) bool {
@@ -335,31 +359,15 @@ func tagOf(ahead []byte) []byte {
 	return nil
 }
 
-// The kinds of statements that rows may follow.
-const (
-	copyNone = iota
-	copyRows
-	copyOther
-)
+// copyRows is the end of the one COPY that pg_dump writes; longestEnd is what of it is looked at, in bytes.
+var copyRows = regexp.MustCompile(`(?is)\sFROM\s+stdin\s*;$`)
 
-var (
-	copyFrom  = regexp.MustCompile(`(?is)^COPY\s.*\sFROM\s+stdin\b`)
-	copyPlain = regexp.MustCompile(`(?is)\sFROM\s+stdin\s*;$`)
-)
+const longestEnd = 64
 
-// copies tells whether rows follow a statement.
-func copies(text []byte) int {
-	const longest = 64 // of what stands at the end
-	switch {
-	case len(text) < len("COPY ") || !bytes.EqualFold(text[:4], []byte("COPY")):
-		return copyNone
-	case copyPlain.Match(text[max(0, len(text)-longest):]):
-		return copyRows
-	case copyFrom.Match(text):
-		return copyOther
-	default:
-		return copyNone
-	}
+// isCopy tells whether a statement is COPY, in front of rows or not.
+func isCopy(text []byte) bool {
+	const word = "COPY"
+	return len(text) > len(word) && bytes.EqualFold(text[:len(word)], []byte(word)) && !wordByte(text[len(word)])
 }
 
 // rows takes the rows of a table, up to the line that ends them.

@@ -31,7 +31,7 @@ import (
 )
 
 // startTime is how long a server may take to start.
-const startTime = 30 * time.Second
+const startTime = 2 * time.Minute
 
 // Server is a PostgreSQL that runs. Its user is postgres.
 type Server struct {
