@@ -54,10 +54,6 @@ type restoredRow struct {
 	total, count, last, length int
 }
 
-// rowsQuery asks for them, in the dialect of every database.
-const rowsQuery = `SELECT c.writer, c.total, COUNT(l.n), COALESCE(MAX(l.n), 0), COALESCE(SUM(LENGTH(l.entry)), 0)
-	FROM counter c LEFT JOIN ledger l ON l.writer = c.writer GROUP BY c.writer, c.total ORDER BY 1;`
-
 // parseRows reads the answer.
 func parseRows(text string) (rows []restoredRow, err error) {
 	for line := range strings.Lines(text) {

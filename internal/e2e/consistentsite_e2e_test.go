@@ -88,44 +88,65 @@ func newDBSite(t *testing.T, db *database, claims ...string) *dbSite {
 	return s
 }
 
-// volumes is where a server has its volumes: the claim at /data, and the one at /log, or "" for none.
-type volumes struct{ pod, data, log string }
+// volumes is where a server has its volumes.
+type volumes struct {
+	pod string
+	// The claim at /data, and those at /log and /archive, or "" for none.
+	data, log, archive string
+	// label of the backup that the server recovers.
+	label string
+}
 
-// serve makes a server, and tables that writers write to.
-func (s *dbSite) serve(at volumes, writers int) {
+// serve makes a server with empty tables.
+func (s *dbSite) serve(at volumes) {
 	s.t.Helper()
-	databaseImages(s.t, s.Client, s.db.spec)
+	if s.db.spec != nil {
+		databaseImages(s.t, s.Client, s.db.spec)
+	}
 	require.NoError(s.t, s.start(at))
 	s.must(at.pod, "", s.db.schema)
-	for i := range writers {
-		s.must(at.pod, "shop", fmt.Sprintf("INSERT INTO counter VALUES (%d, 0);", i))
+}
+
+// pod is that of a server.
+func (s *dbSite) pod(at volumes) *corev1.Pod {
+	user, yes := int64(999), true
+	server := corev1.Container{Name: "server", Image: s.db.image, ImagePullPolicy: corev1.PullNever, Command: []string{"bash", "-c", s.db.start}}
+	spec := corev1.PodSpec{
+		ShareProcessNamespace: &yes, TerminationGracePeriodSeconds: new(int64), RestartPolicy: corev1.RestartPolicyNever,
+		SecurityContext: &corev1.PodSecurityContext{RunAsUser: &user, RunAsGroup: &user},
 	}
+	root := ""
+	if s.db.privileged {
+		spec.SecurityContext, root = nil, "/claims"
+		server.Command[0], server.SecurityContext = "sh", &corev1.SecurityContext{Privileged: &yes}
+	}
+	logs := "/data/log"
+	if at.log != "" {
+		logs = "/log"
+	}
+	server.Env = []corev1.EnvVar{{Name: "LOG", Value: logs}, {Name: "LABEL", Value: at.label}}
+	for folder, claim := range map[string]string{"data": at.data, "log": at.log, "archive": at.archive} {
+		if claim == "" {
+			continue
+		}
+		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: folder, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}})
+		server.VolumeMounts = append(server.VolumeMounts, corev1.VolumeMount{Name: folder, MountPath: root + "/" + folder})
+	}
+	spec.Containers = []corev1.Container{server}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: at.pod}, Spec: spec}
 }
 
 // start starts a server and waits until it answers. What it wrote is in the error.
 func (s *dbSite) start(at volumes) error {
-	user, yes, logs := int64(999), true, "/log"
-	spec := corev1.PodSpec{
-		ShareProcessNamespace: &yes, TerminationGracePeriodSeconds: new(int64), RestartPolicy: corev1.RestartPolicyNever,
-		SecurityContext: &corev1.PodSecurityContext{RunAsUser: &user, RunAsGroup: &user},
-		Containers:      []corev1.Container{{Name: "server", Image: s.db.image, ImagePullPolicy: corev1.PullNever, Command: []string{"bash", "-c", s.db.start}}},
-	}
-	mount(&spec, "data", at.data)
-	if at.log != "" {
-		mount(&spec, "log", at.log)
-	} else {
-		logs = "/data/log"
-	}
-	spec.Containers[0].Env = []corev1.EnvVar{{Name: "LOG", Value: logs}}
 	pods := s.CoreV1().Pods(s.namespace)
-	if _, err := pods.Create(s.t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: at.pod}, Spec: spec}, metav1.CreateOptions{}); err != nil {
+	if _, err := pods.Create(s.t.Context(), s.pod(at), metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		var out bytes.Buffer
-		failed := s.exec(ctx, at.pod, s.db.client, "SELECT 1;", &out)
+		failed := s.exec(ctx, at.pod, s.db.client, s.db.ping, &out)
 		if failed == nil && out.String() == "1\n" {
 			return nil
 		}
@@ -138,12 +159,6 @@ func (s *dbSite) start(at volumes) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-}
-
-// mount mounts a claim at a folder below the root.
-func mount(spec *corev1.PodSpec, folder, claim string) {
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: folder, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}})
-	spec.Containers[0].VolumeMounts = append(spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: folder, MountPath: "/" + folder})
 }
 
 // logOf is what the server of a pod wrote.
@@ -293,7 +308,7 @@ func (s *dbSite) intact(pod string) error {
 
 // prefix compares what is there with what the writers know.
 func (s *dbSite) prefix(pod string, logs [][]written, sp span) error {
-	text, err := s.sql(pod, "shop", rowsQuery)
+	text, err := s.sql(pod, "shop", s.db.rows)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,9 +28,11 @@ type writers struct {
 	wg     sync.WaitGroup
 }
 
-// startWriters starts several, each with a connection of its own. They are as many transactions ahead of each other as it happens.
-func (s *dbSite) startWriters(t *testing.T, count int) *writers {
+// startWriters starts three, each with a connection of its own. They are as many transactions ahead of each other as it happens.
+func (s *dbSite) startWriters() *writers {
+	t := s.t
 	t.Helper()
+	const count = 3
 	w := &writers{all: make([][]written, count), stop: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	for i := range count {
@@ -68,12 +69,7 @@ func (s *dbSite) write(ctx context.Context, w *writers, writer int) error {
 		default:
 		}
 		w.begin(writer)
-		extra := ""
-		if n%40 == 0 {
-			extra = s.db.flush
-		}
-		_, err := fmt.Fprintf(commands, "BEGIN; INSERT INTO ledger VALUES (%d, %d, '%s'); UPDATE counter SET total = %[2]d WHERE writer = %[1]d; COMMIT; %[4]s SELECT %[2]d;\n",
-			writer, n, strings.Repeat("x", entryLength(n)), extra)
+		_, err := fmt.Fprintln(commands, s.db.transaction(writer, n))
 		if err != nil {
 			return err
 		}
