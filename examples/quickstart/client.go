@@ -105,7 +105,7 @@ type client struct {
 	out  *bufio.Writer
 }
 
-// dial waits for the server up to ten seconds: it may be starting.
+// dial waits for the server up to a minute: it may be starting.
 func dial(address, password string) (*client, error) {
 	if address != "" {
 		// the path of a socket has room for about a hundred bytes
@@ -114,7 +114,7 @@ func dial(address, password string) (*client, error) {
 		}
 	}
 	conn, err := net.Dial("unix", socketName)
-	for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); err != nil && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 		conn, err = net.Dial("unix", socketName)
 	}
