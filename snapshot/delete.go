@@ -75,6 +75,8 @@ type removing struct {
 	begin   time.Time
 	lateFor time.Duration
 	asked   bool
+	// uid is that of the snapshot whose removal was asked for.
+	uid string
 	// content goes with the snapshot; contentAsked tells that its removal was asked for.
 	content      string
 	contentAsked bool
@@ -85,7 +87,7 @@ type removing struct {
 func (r *removing) look(ctx context.Context) (seen, error) {
 	st, err := r.s.get(ctx, r.ref)
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && r.token != "" && st.Token != r.token:
+	case errors.Is(err, ErrNotFound), err == nil && !r.meant(st):
 		if !r.asked && time.Since(r.begin) < r.lateFor {
 			return seen{text: "absent, and may still come"}, nil
 		}
@@ -98,18 +100,26 @@ func (r *removing) look(ctx context.Context) (seen, error) {
 	}
 	if !r.asked || !st.Deleting {
 		if !r.asked {
-			r.stale, r.token = st.Problem, st.Token
+			r.stale = st.Problem
 		}
-		if err := guard(func() error { return r.s.driver.Delete(ctx, r.ref, r.policy) }); err != nil {
+		if err := guard(func() error { return r.s.driver.Delete(ctx, r.ref, st.UID, r.policy) }); err != nil {
 			return seen{}, err
 		}
-		r.asked = true
+		r.asked, r.uid = true, st.UID
 	}
 	now := seen{text: st.text()}
 	if st.Problem != r.stale {
 		now.problem = st.Problem
 	}
 	return now, nil
+}
+
+// meant tells whether a snapshot is the one to remove: that of the token, however often it comes, or else the one that had the name in the beginning.
+func (r *removing) meant(st Status) bool {
+	if r.token != "" {
+		return st.Token == r.token && (r.volume == "" || st.Volume == r.volume)
+	}
+	return !r.asked || st.UID == r.uid
 }
 
 // lookForContent looks whether the content has followed its snapshot. One that was to stay until just now, or still is, does not go by itself.

@@ -12,10 +12,12 @@ type Driver interface {
 	Create(ctx context.Context, req Request) error
 	// Get returns what is known of a snapshot. An absent one is ErrNotFound.
 	Get(ctx context.Context, ref Ref) (Status, error)
-	// Delete asks for the removal of a snapshot. Policy decides, when it is not empty, what becomes of the storage's snapshot. An absent one is no error.
-	Delete(ctx context.Context, ref Ref, policy Policy) error
-	// Confirm records on the snapshot that it belongs to a finished group. A second call changes nothing.
-	Confirm(ctx context.Context, ref Ref) error
+	// Delete asks for the removal of the snapshot with this UID; with "", of whichever has the name. Policy decides, when it is not empty, what becomes of the storage's
+	// snapshot. An absent one, and one of another UID, is left alone and no error.
+	Delete(ctx context.Context, ref Ref, uid string, policy Policy) error
+	// Confirm records on the snapshot with this UID that it belongs to a finished group. A second call changes nothing. An absent one is ErrNotFound, one of another UID
+	// ErrExists; it is left alone.
+	Confirm(ctx context.Context, ref Ref, uid string) error
 }
 
 // Checker finds what would make Create fail, without touching anything.

@@ -49,7 +49,7 @@ func (s *Snapshotter) CreateGroup(ctx context.Context, req GroupRequest, h Holde
 	}
 	g := &group{s: s, req: req, holder: h, snapshots: make([]Status, len(req.Requests)), late: make([]time.Duration, len(req.Requests))}
 	for _, r := range req.Requests {
-		g.members = append(g.members, making{own: own{ref: r.Ref, token: r.Token, policy: Delete}, volume: r.Volume})
+		g.members = append(g.members, making{own: own{ref: r.Ref, token: r.Token, volume: r.Volume, policy: Delete}})
 	}
 	adopted, err := g.run(ctx)
 	if err != nil {
@@ -170,7 +170,7 @@ func (g *group) cut(ctx context.Context) error {
 	return g.each(ctx, func(ctx context.Context, i int) error {
 		ref := g.members[i].ref
 		return poll(ctx, g.s.pace().of(fmt.Sprintf("confirm snapshot %q", ref)), func(ctx context.Context) (seen, error) {
-			err := g.s.driver.Confirm(ctx, ref)
+			err := g.s.driver.Confirm(ctx, ref, g.snapshots[i].UID)
 			return seen{done: err == nil}, err
 		})
 	})

@@ -294,7 +294,7 @@ func TestGroupIsAdoptedOnlyWhenItWasFinished(t *testing.T) {
 		require.NotEqual(t, first.Snapshots[1].Handle, third.Snapshots[1].Handle, "what is left of a group is not part of the next")
 		a.requireWhole(third, true)
 
-		require.NoError(t, a.storage.Delete(t.Context(), third.Snapshots[0].Ref, ""))
+		require.NoError(t, a.storage.Delete(t.Context(), third.Snapshots[0].Ref, "", ""))
 		fourth, err := s.CreateGroup(t.Context(), a.group(), a)
 		require.NoError(t, err, "a group that is on its way out is not adopted")
 		require.False(t, fourth.Adopted)
@@ -312,7 +312,7 @@ func TestGroupWithoutHolderTakesOverWhatIsThere(t *testing.T) {
 			require.NoError(t, a.storage.Create(t.Context(), q))
 		}
 		time.Sleep(time.Minute)
-		require.NoError(t, a.storage.Delete(t.Context(), req.Requests[1].Ref, ""))
+		require.NoError(t, a.storage.Delete(t.Context(), req.Requests[1].Ref, "", ""))
 		before, err := s.Get(t.Context(), req.Requests[0].Ref)
 		require.NoError(t, err)
 		result, err := s.CreateGroup(t.Context(), req, nil)

@@ -85,7 +85,8 @@ func (g *group) askAll(ctx context.Context, fail context.CancelCauseFunc) error 
 				return err
 			}
 			m := g.members[i]
-			_, err := g.s.await(ctx, want{ref: m.ref, token: m.token, what: "see it cut", pace: pace, done: Status.Cut})
+			var err error
+			g.snapshots[i], err = g.s.await(ctx, want{ref: m.ref, token: m.token, what: "see it cut", pace: pace, done: Status.Cut})
 			return err
 		})
 		if err != nil && !errors.Is(err, errOther) {

@@ -77,6 +77,8 @@ func (r *restoring) find(ctx context.Context) (*VolumeStatus, error) {
 			return seen{}, err
 		case st.Token != r.req.Token:
 			return seen{}, fmt.Errorf("%w: it was made by somebody else", ErrExists)
+		case st.Snapshot != r.req.Snapshot:
+			return seen{}, fmt.Errorf("%w: an earlier call made it from snapshot %q, not %q", ErrExists, st.Snapshot, r.req.Snapshot)
 		}
 		found = &st
 		return seen{done: true}, nil
@@ -116,7 +118,7 @@ func (r *restoring) remove(ctx context.Context, lateFor time.Duration) error {
 	return poll(ctx, r.removal(fmt.Sprintf("volume %q", r.req.Ref)), func(ctx context.Context) (seen, error) {
 		st, err := r.volume(ctx)
 		switch {
-		case errors.Is(err, ErrNotFound), err == nil && st.Token != r.req.Token:
+		case errors.Is(err, ErrNotFound), err == nil && (st.Token != r.req.Token || st.Snapshot != r.req.Snapshot):
 			return seen{done: asked || time.Since(begin) >= lateFor, text: "absent, and may still come"}, nil
 		case err != nil:
 			return seen{}, err

@@ -115,6 +115,8 @@ type RestoreRequest struct {
 // Status is what is known of a snapshot.
 type Status struct {
 	Ref
+	// UID tells this snapshot from another one that takes its name later.
+	UID string
 	// Volume is the claim it is of; empty for an imported one.
 	Volume string
 	// Class, and the Driver of the storage; Content is the cluster's object and Handle the storage's identifier. Empty while unknown.
@@ -148,6 +150,8 @@ func (s Status) String() string { return s.Ref.String() + ": " + s.text() }
 // VolumeStatus is what is known of a restored volume.
 type VolumeStatus struct {
 	Ref
+	// Snapshot is the name of the snapshot it is made from; empty for a volume that Restore has not made.
+	Snapshot string
 	// Bound means that there is storage behind the claim.
 	Bound bool
 	// Waiting means that the storage is only made when a pod first uses the claim, so that Bound is not to be waited for.

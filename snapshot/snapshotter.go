@@ -77,7 +77,7 @@ func (s *Snapshotter) Create(ctx context.Context, req Request) (Status, error) {
 	if err := req.check(); err != nil {
 		return Status{}, err
 	}
-	return s.make(ctx, making{own: own{ref: req.Ref, token: req.Token, policy: Delete}, volume: req.Volume, ask: func(ctx context.Context) error {
+	return s.make(ctx, making{own: own{ref: req.Ref, token: req.Token, volume: req.Volume, policy: Delete}, ask: func(ctx context.Context) error {
 		return s.driver.Create(ctx, req)
 	}})
 }
@@ -154,6 +154,8 @@ func (s *Snapshotter) List(ctx context.Context, namespace string, labels map[str
 type own struct {
 	ref   Ref
 	token string
+	// volume it is of; empty for any.
+	volume string
 	// policy of its removal.
 	policy Policy
 	// contentToo removes its content whatever the policy.
@@ -163,13 +165,15 @@ type own struct {
 // making is how to ask for a snapshot.
 type making struct {
 	own
-	volume string
-	ask    func(context.Context) error
+	ask func(context.Context) error
 }
 
 func (s *Snapshotter) make(ctx context.Context, m making) (Status, error) {
 	st, lateFor, err := s.tryMake(ctx, m)
-	if err != nil {
+	switch {
+	case err != nil && m.contentToo && errors.Is(err, ErrExists):
+		return Status{}, err // an earlier import with this token, of something else, is not this call's to remove
+	case err != nil:
 		return Status{}, s.cleanUp(ctx, err, 1, func(ctx context.Context, _ int) error { return s.remove(ctx, m.own, lateFor) })
 	}
 	return st, nil

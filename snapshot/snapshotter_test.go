@@ -75,7 +75,7 @@ func TestCreateWaitsOutItsOwnRemoval(t *testing.T) {
 		s := snapshot.New(storage, nil)
 		first, err := s.Create(t.Context(), monday)
 		require.NoError(t, err)
-		require.NoError(t, storage.Delete(t.Context(), monday.Ref, ""))
+		require.NoError(t, storage.Delete(t.Context(), monday.Ref, "", ""))
 		second, err := s.Create(t.Context(), monday)
 		require.NoError(t, err)
 		require.NotEqual(t, first.Handle, second.Handle)
@@ -223,10 +223,10 @@ func TestASnapshotThatSomebodyRemovesOrReplaces(t *testing.T) {
 		left      int
 	}{
 		"removed": {func(t *testing.T, storage *memsnap.Driver) {
-			require.NoError(t, storage.Delete(context.Background(), monday.Ref, ""))
+			require.NoError(t, storage.Delete(context.Background(), monday.Ref, "", ""))
 		}, nil, "somebody is deleting it", 0},
 		"replaced": {func(t *testing.T, storage *memsnap.Driver) {
-			require.NoError(t, storage.Delete(context.Background(), monday.Ref, ""))
+			require.NoError(t, storage.Delete(context.Background(), monday.Ref, "", ""))
 			time.AfterFunc(10*time.Millisecond, func() {
 				other := monday
 				other.Token = "other"

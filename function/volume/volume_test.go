@@ -35,7 +35,7 @@ func TestChecks(t *testing.T) {
 	}
 	retained := func(p *place) { // an object that no snapshot belongs to
 		stored(p)
-		require.NoError(p.t, p.Delete(p.t.Context(), ref("made"), snapshot.Retain))
+		require.NoError(p.t, p.Delete(p.t.Context(), ref("made"), "", snapshot.Retain))
 		time.Sleep(time.Minute)
 		require.Empty(p.t, p.Snapshots())
 		require.Len(p.t, p.Stored(), 1)

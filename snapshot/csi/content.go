@@ -48,7 +48,7 @@ func (d *Driver) remind(ctx context.Context, content *v1.VolumeSnapshotContent) 
 	if last, err := time.Parse(time.RFC3339, content.Annotations[reminded]); err == nil && near(last, remindEvery) {
 		return
 	}
-	_ = d.patchContent(ctx, content.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{reminded: now.UTC().Format(time.RFC3339)}}})
+	_ = d.patchContent(ctx, content, patch{"metadata": patch{"annotations": patch{reminded: now.UTC().Format(time.RFC3339)}}})
 }
 
 // near tells whether a moment, by a clock that may be off, is within d of now.

@@ -188,7 +188,7 @@ func TestAClusterWithoutTheAPIIsNotOneWithoutTheSnapshot(t *testing.T) {
 	_, err := w.Get(t.Context(), ref)
 	require.ErrorIs(t, err, snapshot.ErrUnsupported)
 	require.NotErrorIs(t, err, snapshot.ErrNotFound)
-	require.ErrorIs(t, w.Delete(t.Context(), ref, ""), snapshot.ErrUnsupported)
+	require.ErrorIs(t, w.Delete(t.Context(), ref, "", ""), snapshot.ErrUnsupported)
 	require.ErrorIs(t, w.DeleteContent(t.Context(), "c"), snapshot.ErrUnsupported)
 	_, err = w.HasContent(t.Context(), "c")
 	require.ErrorIs(t, err, snapshot.ErrUnsupported)

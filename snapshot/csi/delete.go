@@ -24,7 +24,7 @@ const (
 // Delete asks for the removal of a VolumeSnapshot. With a policy, its content gets that policy first; a content that the snapshot-controller is about to make is given
 // ten seconds to appear, so that the policy reaches it. The controller decides by what it has seen: the snapshot may be gone before its content, and a content whose policy
 // was Retain until just now may be left to DeleteContent. The verbs are get and delete on volumesnapshots, and with a policy get and patch on volumesnapshotcontents.
-func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
+func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error {
 	if err := checkRef("snapshot", ref); err != nil {
 		return err
 	}
@@ -38,6 +38,9 @@ func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.P
 		}
 		if err != nil {
 			return err
+		}
+		if uid != "" && string(vs.UID) != uid {
+			return nil
 		}
 		if policy != "" {
 			if err := d.setPolicy(ctx, vs, policy); err != nil {
@@ -68,7 +71,7 @@ func (d *Driver) setPolicy(ctx context.Context, vs *v1.VolumeSnapshot, policy sn
 	if err != nil || content == nil || !pointsAt(content, vs) || content.Spec.DeletionPolicy == v1.DeletionPolicy(policy) {
 		return err
 	}
-	if err := d.patchContent(ctx, content.Name, policyPatch(policy)); !errors.Is(err, snapshot.ErrNotFound) {
+	if err := d.patchContent(ctx, content, policyPatch(policy)); !errors.Is(err, snapshot.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -149,7 +152,7 @@ func (d *Driver) release(ctx context.Context, content *v1.VolumeSnapshotContent)
 	case err == nil && vs.UID == at.UID:
 		return nil // the controller is about to do it
 	}
-	err = d.patchContent(ctx, content.Name, map[string]any{"metadata": map[string]any{"annotations": map[string]string{beingDeleted: "yes"}}})
+	err = d.patchContent(ctx, content, patch{"metadata": patch{"annotations": patch{beingDeleted: "yes"}}})
 	if errors.Is(err, snapshot.ErrNotFound) {
 		return nil
 	}

@@ -29,18 +29,18 @@ func TestDeleteGivesTheContentItsPolicyFirst(t *testing.T) {
 		}
 		return false, nil, nil
 	})
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, snapshot.Retain))
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Retain))
 	require.Equal(t, []string{"patch volumesnapshotcontents", "delete volumesnapshots"}, order)
 	require.Equal(t, v1.VolumeSnapshotContentRetain, w.content(t, "snapcontent-1").Spec.DeletionPolicy)
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, snapshot.Delete), "an absent one is no error")
-	require.ErrorIs(t, w.Delete(t.Context(), theSnapshot, "delete"), snapshot.ErrInvalid)
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete), "an absent one is no error")
+	require.ErrorIs(t, w.Delete(t.Context(), theSnapshot, "", "delete"), snapshot.ErrInvalid)
 }
 
 func TestDeleteWithoutAPolicyLeavesTheContentAlone(t *testing.T) {
 	vs, content := taken()
 	w := newWorld(t, nil, vs, content)
 	deny(&w.snapshots.Fake, "*", "volumesnapshotcontents")
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, ""))
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", ""))
 	_, err := w.Get(t.Context(), theSnapshot)
 	require.ErrorIs(t, err, snapshot.ErrNotFound)
 }
@@ -49,7 +49,7 @@ func TestDeleteNeverTouchesTheContentOfAnother(t *testing.T) {
 	vs, content := taken()
 	content.Spec.VolumeSnapshotRef.Namespace, content.Spec.DeletionPolicy = "other", v1.VolumeSnapshotContentRetain
 	w := newWorld(t, nil, vs, content)
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, snapshot.Delete))
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
 	require.Equal(t, v1.VolumeSnapshotContentRetain, w.content(t, "snapcontent-1").Spec.DeletionPolicy)
 }
 
@@ -65,7 +65,7 @@ func TestDeleteAwaitsTheContentOfANewSnapshot(t *testing.T) {
 		}
 		return false, nil, nil
 	})
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, snapshot.Delete))
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
 	require.Equal(t, v1.VolumeSnapshotContentDelete, w.content(t, "snapcontent-1").Spec.DeletionPolicy)
 }
 
@@ -81,7 +81,7 @@ func TestDeleteDoesNotWaitWhereNobodyMakesContents(t *testing.T) {
 		return versions == 1, nil, conflict()
 	})
 	begin := time.Now()
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, snapshot.Delete))
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
 	require.Less(t, time.Since(begin), contentPatience/2)
 	require.Equal(t, 2, versions)
 	snaps, _ := w.counts(t)
@@ -96,10 +96,10 @@ func TestDeleteMeetsAnotherSnapshotOfTheName(t *testing.T) {
 		left--
 		return left >= 0, nil, conflict()
 	})
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, ""))
+	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", ""))
 	left = 1 << 20
 	require.NoError(t, w.snapshots.Tracker().Add(vs))
-	err := w.Delete(t.Context(), theSnapshot, "")
+	err := w.Delete(t.Context(), theSnapshot, "", "")
 	require.ErrorContains(t, err, "delete volumesnapshots ns/s: another one takes its place")
 }
 
@@ -135,7 +135,7 @@ func TestDeleteContent(t *testing.T) {
 			w := newWorld(t, nil, objs...)
 			marked := false
 			w.snapshots.PrependReactor("patch", "volumesnapshotcontents", func(a k8stesting.Action) (bool, runtime.Object, error) {
-				require.JSONEq(t, `{"metadata":{"annotations":{"`+beingDeleted+`":"yes"}}}`, string(a.(k8stesting.PatchAction).GetPatch()))
+				require.JSONEq(t, `{"metadata":{"annotations":{"`+beingDeleted+`":"yes"},"uid":"c"}}`, string(a.(k8stesting.PatchAction).GetPatch()))
 				marked = true
 				return false, nil, nil
 			})

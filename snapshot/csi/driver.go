@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubernetes-csi/external-snapshotter/client/v6/clientset/versioned"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -98,9 +99,16 @@ func NewForConfig(cfg *rest.Config, opts *Options) (*Driver, error) {
 }
 
 // Confirm sets annotation davit.io/confirmed. The verb is patch.
-func (d *Driver) Confirm(ctx context.Context, ref snapshot.Ref) error {
+func (d *Driver) Confirm(ctx context.Context, ref snapshot.Ref, uid string) error {
 	if err := checkRef("snapshot", ref); err != nil {
 		return err
 	}
-	return d.patchSnapshot(ctx, ref, map[string]any{"metadata": map[string]any{"annotations": map[string]string{confirmed: "true"}}})
+	if uid == "" {
+		return invalid("snapshot %s: its UID is required", ref)
+	}
+	err := d.patchSnapshot(ctx, ref, patch{"metadata": patch{"annotations": patch{confirmed: "true"}}}.only(types.UID(uid)))
+	if isReplaced(err) {
+		return fmt.Errorf("patch %s: %w: another one has taken its name", snapshotOf(ref), snapshot.ErrExists)
+	}
+	return requestError(ctx, "patch", snapshotOf(ref), err)
 }

@@ -35,6 +35,9 @@ const (
 	resourceClasses   = "volumesnapshotclasses"
 )
 
+// kindSnapshot is the kind of what refers to a snapshot.
+const kindSnapshot = "VolumeSnapshot"
+
 // errMissing says what a cluster without the snapshot API lacks.
 const errMissing = "the cluster does not serve snapshot.storage.k8s.io/v1: the custom resource definitions of external-snapshotter and its snapshot-controller are not installed"
 

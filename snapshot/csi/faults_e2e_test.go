@@ -184,7 +184,7 @@ func TestRights(t *testing.T) {
 
 	st, err := weak.Create(t.Context(), req)
 	require.NoError(t, err)
-	require.NoError(t, d.Confirm(t.Context(), st.Ref))
+	require.NoError(t, d.Confirm(t.Context(), st.Ref, st.UID))
 	_, err = weak.List(t.Context(), b.namespace, nil)
 	require.NoError(t, err)
 	_, err = weak.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("new"), Snapshot: "s", Size: "16Mi", Token: "r"})

@@ -105,7 +105,7 @@ func (d *Driver) contentFor(ctx context.Context, req snapshot.ImportRequest, nam
 	return &v1.VolumeSnapshotContent{
 		ObjectMeta: meta(snapshot.Ref{Name: name}, req.Labels, secret, req.Token),
 		Spec: v1.VolumeSnapshotContentSpec{
-			VolumeSnapshotRef:       corev1.ObjectReference{APIVersion: v1.SchemeGroupVersion.String(), Kind: "VolumeSnapshot", Namespace: req.Namespace, Name: req.Name},
+			VolumeSnapshotRef:       corev1.ObjectReference{APIVersion: v1.SchemeGroupVersion.String(), Kind: kindSnapshot, Namespace: req.Namespace, Name: req.Name},
 			DeletionPolicy:          policy,
 			Driver:                  req.Driver,
 			VolumeSnapshotClassName: &class.Name,
@@ -122,7 +122,7 @@ func (d *Driver) imported(ctx context.Context, req snapshot.ImportRequest, name 
 		return false
 	}
 	content, err := d.getContent(ctx, name)
-	return err == nil && content.DeletionTimestamp == nil && pointsAt(content, vs)
+	return err == nil && content.DeletionTimestamp == nil && pointsAt(content, vs) && content.Spec.Driver == req.Driver && deref(content.Spec.Source.SnapshotHandle) == req.Handle
 }
 
 // createContent makes the content, or takes over the one that is there.
@@ -146,9 +146,9 @@ func (d *Driver) createContent(ctx context.Context, content *v1.VolumeSnapshotCo
 	if uid := found.Spec.VolumeSnapshotRef.UID; uid == "" || uid == vs.UID {
 		return nil
 	}
-	return d.patchContent(ctx, found.Name, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{beingDeleted: nil}},
-		"spec":     map[string]any{"volumeSnapshotRef": map[string]any{"uid": nil}, "deletionPolicy": content.Spec.DeletionPolicy},
+	return d.patchContent(ctx, found, patch{
+		"metadata": patch{"annotations": patch{beingDeleted: nil}},
+		"spec":     patch{"volumeSnapshotRef": patch{"uid": nil}, "deletionPolicy": content.Spec.DeletionPolicy},
 	})
 }
 
@@ -158,7 +158,7 @@ func (d *Driver) undoImport(ctx context.Context, req snapshot.ImportRequest, vs 
 	defer cancel()
 	content, err := d.getContent(ctx, name)
 	if err == nil && content.Annotations[createdBy] == req.Token && deref(content.Spec.Source.SnapshotHandle) == req.Handle && pointsAt(content, vs) {
-		if err = d.patchContent(ctx, name, policyPatch(snapshot.Retain)); err == nil {
+		if err = d.patchContent(ctx, content, policyPatch(snapshot.Retain)); err == nil {
 			err = d.snapshots.SnapshotV1().VolumeSnapshotContents().Delete(ctx, name, preconditions(content))
 			err = requestError(ctx, "delete", object{resource: resourceContents, name: name}, err)
 		}
@@ -174,6 +174,4 @@ func (d *Driver) undoImport(ctx context.Context, req snapshot.ImportRequest, vs 
 }
 
 // policyPatch changes what becomes of the storage's snapshot.
-func policyPatch(p snapshot.Policy) map[string]any {
-	return map[string]any{"spec": map[string]any{"deletionPolicy": string(p)}}
-}
+func policyPatch(p snapshot.Policy) patch { return patch{"spec": patch{"deletionPolicy": string(p)}} }

@@ -180,7 +180,7 @@ func TestImportTakesOverTheContentThatItsDeletionRetained(t *testing.T) {
 	req := importRequest()
 	require.NoError(t, w.Import(t.Context(), req))
 	name := importedName(req)
-	require.NoError(t, w.patchContent(t.Context(), name, map[string]any{
+	require.NoError(t, w.patchContent(t.Context(), w.content(t, name), patch{
 		"metadata": map[string]any{"annotations": map[string]string{beingDeleted: "yes"}},
 		"spec":     map[string]any{"volumeSnapshotRef": map[string]string{"uid": "gone"}, "deletionPolicy": "Retain"},
 	}))

@@ -3,10 +3,13 @@ package csi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -33,30 +36,59 @@ func (d *Driver) getContent(ctx context.Context, name string) (*v1.VolumeSnapsho
 	return content, nil
 }
 
-func (d *Driver) patchSnapshot(ctx context.Context, ref snapshot.Ref, change map[string]any) error {
-	data, err := json.Marshal(change)
-	if err != nil {
-		return fmt.Errorf("patch of %s: %w", snapshotOf(ref), err)
+// patch is a JSON merge patch.
+type patch map[string]any
+
+// only restricts a patch to the object of this UID.
+func (p patch) only(uid types.UID) patch {
+	if uid == "" { // client-go's fake gives none
+		return p
 	}
-	err = again(ctx, func() error {
-		_, err := d.snapshots.SnapshotV1().VolumeSnapshots(ref.Namespace).Patch(ctx, ref.Name, types.MergePatchType, data,
-			metav1.PatchOptions{FieldManager: fieldManager})
-		return err
-	})
-	return requestError(ctx, "patch", snapshotOf(ref), err)
+	metadata, _ := p["metadata"].(patch)
+	own, whole := maps.Clone(metadata), maps.Clone(p)
+	if own == nil {
+		own = patch{}
+	}
+	own["uid"], whole["metadata"] = uid, own
+	return whole
 }
 
-func (d *Driver) patchContent(ctx context.Context, name string, change map[string]any) error {
-	o := object{resource: resourceContents, name: name}
+// patchSnapshot returns the server's answer as it is.
+func (d *Driver) patchSnapshot(ctx context.Context, ref snapshot.Ref, change patch) error {
 	data, err := json.Marshal(change)
+	if err != nil {
+		return err
+	}
+	return again(ctx, func() error {
+		_, err := d.snapshots.SnapshotV1().VolumeSnapshots(ref.Namespace).Patch(ctx, ref.Name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: fieldManager})
+		return err
+	})
+}
+
+// patchContent changes the content that was found, and no other that has taken its name: that is ErrNotFound.
+func (d *Driver) patchContent(ctx context.Context, found *v1.VolumeSnapshotContent, change patch) error {
+	o := object{resource: resourceContents, name: found.Name}
+	data, err := json.Marshal(change.only(found.UID))
 	if err != nil {
 		return fmt.Errorf("patch of %s: %w", o, err)
 	}
 	err = again(ctx, func() error {
-		_, err := d.snapshots.SnapshotV1().VolumeSnapshotContents().Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: fieldManager})
+		_, err := d.snapshots.SnapshotV1().VolumeSnapshotContents().Patch(ctx, found.Name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: fieldManager})
 		return err
 	})
+	if isReplaced(err) {
+		return fmt.Errorf("patch %s: %w: another one has taken its name", o, snapshot.ErrNotFound)
+	}
 	return requestError(ctx, "patch", o, err)
+}
+
+// isReplaced tells whether the server refused a patch because its UID is not that of the object: a UID cannot be changed. Source: k8s.io/apimachinery, ValidateObjectMetaAccessorUpdate.
+func isReplaced(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || status.ErrStatus.Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.ErrStatus.Details.Causes, func(c metav1.StatusCause) bool { return c.Field == "metadata.uid" })
 }
 
 // meta is that of an object we make.

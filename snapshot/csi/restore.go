@@ -106,7 +106,7 @@ func (d *Driver) claimFor(ctx context.Context, req snapshot.RestoreRequest) (*co
 			Resources:        corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: size}},
 			StorageClassName: &class,
 			VolumeMode:       &mode,
-			DataSource:       &corev1.TypedLocalObjectReference{APIGroup: &group, Kind: "VolumeSnapshot", Name: req.Snapshot},
+			DataSource:       &corev1.TypedLocalObjectReference{APIGroup: &group, Kind: kindSnapshot, Name: req.Snapshot},
 		},
 	}, nil
 }

@@ -144,6 +144,7 @@ func pointsAt(content *v1.VolumeSnapshotContent, vs *v1.VolumeSnapshot) bool {
 func statusOf(vs *v1.VolumeSnapshot) snapshot.Status {
 	status := snapshot.Status{
 		Ref:       snapshot.Ref{Namespace: vs.Namespace, Name: vs.Name},
+		UID:       string(vs.UID),
 		Volume:    deref(vs.Spec.Source.PersistentVolumeClaimName),
 		Class:     deref(vs.Spec.VolumeSnapshotClassName),
 		Token:     vs.Annotations[createdBy],

@@ -48,7 +48,7 @@ func TestStatusOfASnapshotThatIsReady(t *testing.T) {
 	require.True(t, st.CutAt.Equal(cutAt), "%v", st.CutAt)
 	st.CutAt = time.Time{}
 	require.Equal(t, snapshot.Status{
-		Ref: snapshot.Ref{Namespace: "ns", Name: "s"}, Volume: "data", Class: "snaps", Driver: driverName, Content: "snapcontent-1", Handle: "snap-9", Ready: true,
+		Ref: snapshot.Ref{Namespace: "ns", Name: "s"}, UID: "1", Volume: "data", Class: "snaps", Driver: driverName, Content: "snapcontent-1", Handle: "snap-9", Ready: true,
 		RestoreSize: "16Mi", Token: "t", Confirmed: true, Policy: snapshot.Delete, Labels: map[string]string{"a": "b"},
 	}, st)
 	_, err = w.Get(t.Context(), snapshot.Ref{Namespace: "ns", Name: "none"})
@@ -216,17 +216,17 @@ func TestConfirmIsTriedAgainWhenOthersChangeTheSnapshot(t *testing.T) {
 		return left >= 0, nil, conflict()
 	})
 	ref := snapshot.Ref{Namespace: "ns", Name: "s"}
-	require.NoError(t, w.Confirm(t.Context(), ref))
+	require.NoError(t, w.Confirm(t.Context(), ref, "1"))
 	st, err := w.Get(t.Context(), ref)
 	require.NoError(t, err)
 	require.True(t, st.Confirmed)
 	require.Equal(t, "t", st.Token, "other annotations stay")
-	require.NoError(t, w.Confirm(t.Context(), ref))
+	require.NoError(t, w.Confirm(t.Context(), ref, "1"))
 
 	left = 1 << 20
-	err = w.Confirm(t.Context(), ref)
+	err = w.Confirm(t.Context(), ref, "1")
 	require.ErrorContains(t, err, "patch volumesnapshots ns/s: others change it all the time")
 	require.NotContains(t, err.Error(), "modified")
 	left = 0
-	require.ErrorIs(t, w.Confirm(t.Context(), snapshot.Ref{Namespace: "ns", Name: "none"}), snapshot.ErrNotFound)
+	require.ErrorIs(t, w.Confirm(t.Context(), snapshot.Ref{Namespace: "ns", Name: "none"}, "1"), snapshot.ErrNotFound)
 }

@@ -23,6 +23,9 @@ func (d *Driver) Volume(ctx context.Context, ref snapshot.Ref) (snapshot.VolumeS
 		return snapshot.VolumeStatus{}, err
 	}
 	status := snapshot.VolumeStatus{Ref: ref, Token: pvc.Annotations[createdBy], Deleting: pvc.DeletionTimestamp != nil}
+	if from := pvc.Spec.DataSource; from != nil && from.Kind == kindSnapshot {
+		status.Snapshot = from.Name
+	}
 	switch {
 	case pvc.Status.Phase == corev1.ClaimBound:
 		status.Bound = true

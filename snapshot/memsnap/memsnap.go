@@ -63,6 +63,7 @@ type Driver struct {
 
 	mu        sync.Mutex
 	counter   int
+	made      int // counts the snapshots that were ever asked for
 	busyUntil time.Time
 	volumes   map[snapshot.Ref]*volume
 	snapshots map[snapshot.Ref]*object
@@ -218,6 +219,12 @@ func (d *Driver) locked(f func() error) error {
 	defer d.mu.Unlock()
 	d.advance()
 	return f()
+}
+
+// uid is that of a new snapshot.
+func (d *Driver) uid() string {
+	d.made++
+	return fmt.Sprintf("uid-%d", d.made)
 }
 
 // next numbers what is made.

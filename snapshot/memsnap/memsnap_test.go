@@ -97,7 +97,7 @@ func TestCallComesBeforeAndAfter(t *testing.T) {
 	}, calls)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, d.Delete(ended, first.Ref, ""), context.Canceled)
+	require.ErrorIs(t, d.Delete(ended, first.Ref, "", ""), context.Canceled)
 	require.Len(t, calls, 3)
 }
 

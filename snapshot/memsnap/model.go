@@ -13,8 +13,9 @@ import (
 type volume struct {
 	content, size, token string
 	bound                bool
-	// from is the snapshot that a restored volume waits for.
-	from *object
+	// snapshot is the name of the one it is restored from; from is its object, which it waits for.
+	snapshot string
+	from     *object
 	// asked, and deleted once it is asked for.
 	asked, deleted time.Time
 }
@@ -22,6 +23,7 @@ type volume struct {
 // object is a snapshot's object.
 type object struct {
 	volume               snapshot.Ref
+	uid                  string
 	class, token, handle string
 	content              string
 	labels               map[string]string
@@ -131,7 +133,7 @@ func (d *Driver) use(ref snapshot.Ref) (*volume, error) {
 
 func (d *Driver) status(ref snapshot.Ref, o *object) snapshot.Status {
 	st := snapshot.Status{
-		Ref: ref, Volume: o.volume.Name, Class: o.class, Driver: Name, Content: o.content, Handle: o.handle,
+		Ref: ref, UID: o.uid, Volume: o.volume.Name, Class: o.class, Driver: Name, Content: o.content, Handle: o.handle,
 		Problem: d.problems[ref], Token: o.token, Confirmed: o.confirmed, Deleting: !o.deleted.IsZero(), Labels: maps.Clone(o.labels),
 	}
 	if c := d.contents[o.content]; c != nil {

@@ -40,7 +40,7 @@ func (d *Driver) Create(ctx context.Context, req snapshot.Request) error {
 			return err
 		}
 		d.snapshots[req.Ref] = &object{
-			volume: volumeOf(req), class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), cutAt: d.plan(),
+			uid: d.uid(), volume: volumeOf(req), class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), cutAt: d.plan(),
 		}
 		return nil
 	})
@@ -53,7 +53,10 @@ func (d *Driver) Import(ctx context.Context, req snapshot.ImportRequest) error {
 			return err
 		}
 		if o := d.snapshots[req.Ref]; o != nil {
-			return mine(req.Ref, o, req.Token)
+			if err := mine(req.Ref, o, req.Token); err != nil || o.handle == req.Handle {
+				return err
+			}
+			return fmt.Errorf("snapshot %q: %w, imported from handle %q", req.Ref, snapshot.ErrExists, o.handle)
 		}
 		if req.Driver != Name || req.Handle == "" {
 			return fmt.Errorf("import %q of driver %q: %w", req.Handle, req.Driver, snapshot.ErrInvalid)
@@ -62,7 +65,7 @@ func (d *Driver) Import(ctx context.Context, req snapshot.ImportRequest) error {
 			return err
 		}
 		o := &object{
-			class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), cutAt: time.Now(), handle: req.Handle, content: d.next("content"),
+			uid: d.uid(), class: cmp.Or(req.Class, d.opts.Classes[0]), token: req.Token, labels: maps.Clone(req.Labels), cutAt: time.Now(), handle: req.Handle, content: d.next("content"),
 		}
 		d.snapshots[req.Ref] = o
 		d.contents[o.content] = &content{handle: req.Handle, policy: cmp.Or(req.Policy, d.opts.Policy)}
@@ -84,10 +87,10 @@ func (d *Driver) Get(ctx context.Context, ref snapshot.Ref) (st snapshot.Status,
 }
 
 // Delete is part of snapshot.Driver.
-func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
+func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error {
 	return d.do(ctx, "Delete", ref, func() error {
 		o := d.snapshots[ref]
-		if o == nil {
+		if o == nil || uid != "" && o.uid != uid {
 			return nil
 		}
 		if c := d.contents[o.content]; c != nil && policy != "" {
@@ -103,11 +106,14 @@ func (d *Driver) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.P
 }
 
 // Confirm is part of snapshot.Driver.
-func (d *Driver) Confirm(ctx context.Context, ref snapshot.Ref) error {
+func (d *Driver) Confirm(ctx context.Context, ref snapshot.Ref, uid string) error {
 	return d.do(ctx, "Confirm", ref, func() error {
 		o := d.snapshots[ref]
-		if o == nil {
+		switch {
+		case o == nil:
 			return fmt.Errorf("snapshot %q: %w", ref, snapshot.ErrNotFound)
+		case o.uid != uid:
+			return fmt.Errorf("snapshot %q: %w: it is another one, %q, not %q", ref, snapshot.ErrExists, o.uid, uid)
 		}
 		o.confirmed = true
 		return nil

@@ -34,7 +34,7 @@ func (d *Driver) Restore(ctx context.Context, req snapshot.RestoreRequest) error
 				return fmt.Errorf("size %q for snapshot %q, which needs %q: %w", req.Size, from, s.size, snapshot.ErrInvalid)
 			}
 		}
-		d.volumes[req.Ref] = &volume{size: req.Size, token: req.Token, from: o, asked: time.Now()}
+		d.volumes[req.Ref] = &volume{size: req.Size, token: req.Token, from: o, snapshot: req.Snapshot, asked: time.Now()}
 		return nil
 	})
 }
@@ -46,7 +46,7 @@ func (d *Driver) Volume(ctx context.Context, ref snapshot.Ref) (st snapshot.Volu
 		if v == nil {
 			return fmt.Errorf("volume %q: %w", ref, snapshot.ErrNotFound)
 		}
-		st = snapshot.VolumeStatus{Ref: ref, Bound: v.bound, Waiting: !v.bound && d.opts.WaitForPod, Token: v.token, Deleting: !v.deleted.IsZero()}
+		st = snapshot.VolumeStatus{Ref: ref, Snapshot: v.snapshot, Bound: v.bound, Waiting: !v.bound && d.opts.WaitForPod, Token: v.token, Deleting: !v.deleted.IsZero()}
 		if v.bound {
 			st.Size = v.size
 		} else if v.from.handle != "" && d.stored[v.from.handle] == nil {

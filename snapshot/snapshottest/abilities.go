@@ -21,6 +21,7 @@ func importerChecks() []check {
 	return []check{
 		{"an imported snapshot is the storage's", imported},
 		{"a second import changes nothing", secondImport},
+		{"a token is good for one import", importOfAnother},
 	}
 }
 
@@ -158,6 +159,23 @@ func imported(ctx context.Context, r *run) error {
 		return fmt.Errorf("it says that it is of volume %q", got.Volume)
 	}
 	return r.same(ctx, st)
+}
+
+// importOfAnother checks that a request for another handle is not taken for one that was made before.
+func importOfAnother(ctx context.Context, r *run) error {
+	st, err := r.ready(ctx)
+	if err != nil {
+		return err
+	}
+	req, got, err := r.importAs(ctx, st)
+	if err != nil {
+		return err
+	}
+	req.Handle += "-other"
+	if err := want(snapshot.ErrExists, r.Driver.(snapshot.Importer).Import(ctx, req), "an import of another handle"); err != nil {
+		return err
+	}
+	return r.same(ctx, got)
 }
 
 func secondImport(ctx context.Context, r *run) error {

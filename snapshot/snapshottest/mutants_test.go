@@ -14,14 +14,15 @@ type mutant struct {
 	*memsnap.Driver
 	create        func(ctx context.Context, req snapshot.Request) error
 	get           func(ctx context.Context, ref snapshot.Ref) (snapshot.Status, error)
-	remove        func(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error
-	confirm       func(ctx context.Context, ref snapshot.Ref) error
+	remove        func(ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error
+	confirm       func(ctx context.Context, ref snapshot.Ref, uid string) error
 	check         func(ctx context.Context, req snapshot.Request) error
 	list          func(ctx context.Context, namespace string, labels map[string]string) ([]snapshot.Status, error)
 	importing     func(ctx context.Context, req snapshot.ImportRequest) error
 	deleteContent func(ctx context.Context, name string) error
 	hasContent    func(ctx context.Context, name string) (bool, error)
 	restore       func(ctx context.Context, req snapshot.RestoreRequest) error
+	volume        func(ctx context.Context, ref snapshot.Ref) (snapshot.VolumeStatus, error)
 	deleteVolume  func(ctx context.Context, ref snapshot.Ref, token string) error
 }
 
@@ -39,18 +40,18 @@ func (m *mutant) Get(ctx context.Context, ref snapshot.Ref) (snapshot.Status, er
 	return m.Driver.Get(ctx, ref)
 }
 
-func (m *mutant) Delete(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
+func (m *mutant) Delete(ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error {
 	if m.remove != nil {
-		return m.remove(ctx, ref, policy)
+		return m.remove(ctx, ref, uid, policy)
 	}
-	return m.Driver.Delete(ctx, ref, policy)
+	return m.Driver.Delete(ctx, ref, uid, policy)
 }
 
-func (m *mutant) Confirm(ctx context.Context, ref snapshot.Ref) error {
+func (m *mutant) Confirm(ctx context.Context, ref snapshot.Ref, uid string) error {
 	if m.confirm != nil {
-		return m.confirm(ctx, ref)
+		return m.confirm(ctx, ref, uid)
 	}
-	return m.Driver.Confirm(ctx, ref)
+	return m.Driver.Confirm(ctx, ref, uid)
 }
 
 func (m *mutant) Check(ctx context.Context, req snapshot.Request) error {
@@ -95,6 +96,13 @@ func (m *mutant) Restore(ctx context.Context, req snapshot.RestoreRequest) error
 	return m.Driver.Restore(ctx, req)
 }
 
+func (m *mutant) Volume(ctx context.Context, ref snapshot.Ref) (snapshot.VolumeStatus, error) {
+	if m.volume != nil {
+		return m.volume(ctx, ref)
+	}
+	return m.Driver.Volume(ctx, ref)
+}
+
 func (m *mutant) DeleteVolume(ctx context.Context, ref snapshot.Ref, token string) error {
 	if m.deleteVolume != nil {
 		return m.deleteVolume(ctx, ref, token)
@@ -130,10 +138,10 @@ func asks(change func(m *mutant, ctx context.Context, req snapshot.Request) erro
 	}
 }
 
-func removes(change func(m *mutant, ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error) func(*mutant) {
+func removes(change func(m *mutant, ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error) func(*mutant) {
 	return func(m *mutant) {
-		m.remove = func(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
-			return change(m, ctx, ref, policy)
+		m.remove = func(ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error {
+			return change(m, ctx, ref, uid, policy)
 		}
 	}
 }
@@ -144,7 +152,7 @@ func mutants() map[string]func(*mutant) {
 		"a snapshot is cut and then ready": tells(func(st *snapshot.Status) { st.CutAt = time.Now() }),
 		"the request is remembered":        tells(func(st *snapshot.Status) { st.Volume = "" }),
 		"a second request changes nothing": asks(func(m *mutant, ctx context.Context, req snapshot.Request) error {
-			_ = m.Driver.Delete(ctx, req.Ref, "")
+			_ = m.Driver.Delete(ctx, req.Ref, "", "")
 			time.Sleep(time.Minute)
 			return m.Driver.Create(ctx, req)
 		}),
@@ -178,14 +186,20 @@ func mutants() map[string]func(*mutant) {
 			return m.Driver.Create(ctx, req)
 		}),
 		"confirm is remembered": func(m *mutant) {
-			m.confirm = func(ctx context.Context, ref snapshot.Ref) error { _, err := m.Driver.Get(ctx, ref); return err }
+			m.confirm = func(ctx context.Context, ref snapshot.Ref, _ string) error {
+				_, err := m.Driver.Get(ctx, ref)
+				return err
+			}
 		},
-		"a deleted snapshot goes": removes(func(*mutant, context.Context, snapshot.Ref, snapshot.Policy) error { return nil }),
-		"deleting nothing is no error": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
+		"a deleted snapshot goes": removes(func(*mutant, context.Context, snapshot.Ref, string, snapshot.Policy) error { return nil }),
+		"deleting nothing is no error": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, uid string, policy snapshot.Policy) error {
 			if _, err := m.Driver.Get(ctx, ref); err != nil {
 				return err
 			}
-			return m.Driver.Delete(ctx, ref, policy)
+			return m.Driver.Delete(ctx, ref, uid, policy)
+		}),
+		"another of the name is left alone": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, _ string, policy snapshot.Policy) error {
+			return m.Driver.Delete(ctx, ref, "", policy)
 		}),
 		"an ended context is not an answer": func(m *mutant) {
 			m.get = func(ctx context.Context, ref snapshot.Ref) (snapshot.Status, error) {
@@ -195,11 +209,11 @@ func mutants() map[string]func(*mutant) {
 				return m.Driver.Get(ctx, ref)
 			}
 		},
-		"the content goes with its snapshot": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, _ snapshot.Policy) error {
-			return m.Driver.Delete(ctx, ref, snapshot.Retain)
+		"the content goes with its snapshot": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, uid string, _ snapshot.Policy) error {
+			return m.Driver.Delete(ctx, ref, uid, snapshot.Retain)
 		}),
-		"the storage's snapshot is retained": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, _ snapshot.Policy) error {
-			return m.Driver.Delete(ctx, ref, snapshot.Delete)
+		"the storage's snapshot is retained": removes(func(m *mutant, ctx context.Context, ref snapshot.Ref, uid string, _ snapshot.Policy) error {
+			return m.Driver.Delete(ctx, ref, uid, snapshot.Delete)
 		}),
 		"a volume has the content of the cut": tells(func(st *snapshot.Status) {
 			if st.CutAt.IsZero() {
@@ -249,6 +263,21 @@ func abilityMutants() map[string]func(*mutant) {
 					return err
 				}
 				return m.Driver.DeleteVolume(ctx, ref, st.Token)
+			}
+		},
+		"a restored volume names its snapshot": func(m *mutant) {
+			m.volume = func(ctx context.Context, ref snapshot.Ref) (snapshot.VolumeStatus, error) {
+				st, err := m.Driver.Volume(ctx, ref)
+				st.Snapshot = ""
+				return st, err
+			}
+		},
+		"a token is good for one import": func(m *mutant) {
+			m.importing = func(ctx context.Context, req snapshot.ImportRequest) error {
+				if st, err := m.Driver.Get(ctx, req.Ref); err == nil && st.Token == req.Token {
+					return nil
+				}
+				return m.Driver.Import(ctx, req)
 			}
 		},
 		"a volume that can not be is refused": func(m *mutant) {

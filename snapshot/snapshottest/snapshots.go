@@ -24,6 +24,7 @@ func snapshotChecks() []check {
 		{"confirm is remembered", confirm},
 		{"a deleted snapshot goes", deleted},
 		{"deleting nothing is no error", deleteNothing},
+		{"another of the name is left alone", anotherOfTheName},
 		{"an ended context is not an answer", ended},
 	}
 }
@@ -196,7 +197,7 @@ func noToken(ctx context.Context, r *run) error {
 }
 
 func confirm(ctx context.Context, r *run) error {
-	if err := want(snapshot.ErrNotFound, r.Driver.Confirm(ctx, r.ref("absent")), "confirm of an absent snapshot"); err != nil {
+	if err := want(snapshot.ErrNotFound, r.Driver.Confirm(ctx, r.ref("absent"), "absent"), "confirm of an absent snapshot"); err != nil {
 		return err
 	}
 	st, err := r.ready(ctx)
@@ -204,7 +205,7 @@ func confirm(ctx context.Context, r *run) error {
 		return err
 	}
 	for range 2 {
-		if err := r.Driver.Confirm(ctx, st.Ref); err != nil {
+		if err := r.Driver.Confirm(ctx, st.Ref, st.UID); err != nil {
 			return fmt.Errorf("confirm: %w", err)
 		}
 		now, err := r.Driver.Get(ctx, st.Ref)
@@ -247,9 +248,36 @@ func deleted(ctx context.Context, r *run) error {
 	return nil
 }
 
+// anotherOfTheName checks that what is meant for a snapshot that is gone does not meet the one that has its name now.
+func anotherOfTheName(ctx context.Context, r *run) error {
+	old, err := r.ready(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.remove(ctx, old.Ref, snapshot.Delete); err != nil {
+		return err
+	}
+	st, err := r.ready(ctx)
+	if err != nil {
+		return fmt.Errorf("a new snapshot of the same name: %w", err)
+	}
+	if old.UID == "" || st.UID == old.UID {
+		return fmt.Errorf("a new snapshot of the same name has the UID %q, the old one had %q", st.UID, old.UID)
+	}
+	if err := want(snapshot.ErrExists, r.Driver.Confirm(ctx, st.Ref, old.UID), "confirm of the one that is gone"); err != nil {
+		return err
+	}
+	for _, policy := range []snapshot.Policy{"", snapshot.Delete, snapshot.Retain} {
+		if err := r.Driver.Delete(ctx, st.Ref, old.UID, policy); err != nil {
+			return fmt.Errorf("delete of the one that is gone, with policy %q: %w", policy, err)
+		}
+	}
+	return r.same(ctx, st)
+}
+
 func deleteNothing(ctx context.Context, r *run) error {
 	for _, policy := range []snapshot.Policy{"", snapshot.Delete, snapshot.Retain} {
-		if err := r.Driver.Delete(ctx, r.ref("a"), policy); err != nil {
+		if err := r.Driver.Delete(ctx, r.ref("a"), "", policy); err != nil {
 			return fmt.Errorf("delete with policy %q: %w", policy, err)
 		}
 	}
@@ -261,7 +289,7 @@ func ended(ctx context.Context, r *run) error {
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	_, got := r.Driver.Get(ctx, r.ref("a"))
-	for method, err := range map[string]error{"get": got, "create": r.create(ctx, r.ofAbsentVolume()), "delete": r.Driver.Delete(ctx, r.ref("a"), "")} {
+	for method, err := range map[string]error{"get": got, "create": r.create(ctx, r.ofAbsentVolume()), "delete": r.Driver.Delete(ctx, r.ref("a"), "", "")} {
 		if err == nil {
 			return fmt.Errorf("%s with a context that has ended: got no error", method)
 		}

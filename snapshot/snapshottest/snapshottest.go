@@ -159,7 +159,7 @@ func (r *run) untilReady(ctx context.Context, ref snapshot.Ref) (st snapshot.Sta
 
 // remove deletes a snapshot and waits until it is gone.
 func (r *run) remove(ctx context.Context, ref snapshot.Ref, policy snapshot.Policy) error {
-	if err := r.Driver.Delete(ctx, ref, policy); err != nil {
+	if err := r.Driver.Delete(ctx, ref, "", policy); err != nil {
 		return fmt.Errorf("delete snapshot %q: %w", ref, err)
 	}
 	return r.until(ctx, fmt.Sprintf("snapshot %q is gone", ref), func(ctx context.Context) (bool, error) {

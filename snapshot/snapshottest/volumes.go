@@ -13,6 +13,7 @@ func restorerChecks() []check {
 	return []check{
 		{"a volume has the content of the cut", contentOfTheCut},
 		{"a restored volume belongs to who asked for it", volumeBelongs},
+		{"a restored volume names its snapshot", volumeNamesItsSnapshot},
 		{"a volume that can not be is refused", volumeRefused},
 		{"an absent volume is no volume", volumeAbsent},
 	}
@@ -131,6 +132,22 @@ func volumeBelongs(ctx context.Context, r *run) error {
 		return errors.New("the volume is being deleted, which only others have asked for")
 	}
 	return r.removeVolume(ctx, req)
+}
+
+func volumeNamesItsSnapshot(ctx context.Context, r *run) error {
+	st, err := r.ready(ctx)
+	if err != nil {
+		return err
+	}
+	req := r.restoreRequest(st)
+	if err := r.restore(ctx, req); err != nil {
+		return err
+	}
+	now, err := r.restorer().Volume(ctx, req.Ref)
+	if err == nil && now.Snapshot != st.Name {
+		return fmt.Errorf("volume %q says that it is made from snapshot %q, want %q", req.Ref, now.Snapshot, st.Name)
+	}
+	return err
 }
 
 func volumeRefused(ctx context.Context, r *run) error {
