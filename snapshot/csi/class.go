@@ -32,6 +32,8 @@ func (d *Driver) volumeOf(ctx context.Context, claim snapshot.Ref) (volume, erro
 	}
 	vol := volume{claim: claim.String(), storageClass: storageClassOf(pvc)}
 	switch {
+	case pvc.DeletionTimestamp != nil:
+		return vol, invalid("claim %s is being deleted, and the snapshot-controller takes no snapshots of such", claim)
 	case pvc.Status.Phase == corev1.ClaimLost:
 		return vol, invalid("claim %s has lost its volume %q", claim, pvc.Spec.VolumeName)
 	case pvc.Status.Phase != corev1.ClaimBound || pvc.Spec.VolumeName == "":

@@ -50,6 +50,9 @@ func (d *Driver) classFor(ctx context.Context, req snapshot.Request) (*v1.Volume
 	if req.Token == "" || req.Volume == "" {
 		return nil, invalid("snapshot %s: a token and the name of a claim are required", req.Ref)
 	}
+	if err := checkMeta(snapshotOf(req.Ref), req.Labels); err != nil {
+		return nil, err
+	}
 	vol, err := d.volumeOf(ctx, snapshot.Ref{Namespace: req.Namespace, Name: req.Volume})
 	if err != nil {
 		return nil, err

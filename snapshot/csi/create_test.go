@@ -2,6 +2,7 @@ package csi
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,8 @@ func TestClasses(t *testing.T) {
 	late.VolumeBindingMode = ptr(storagev1.VolumeBindingWaitForFirstConsumer)
 	lost := claim("data", "fast")
 	lost.Status.Phase = corev1.ClaimLost
+	going := claim("data", "fast")
+	going.DeletionTimestamp, going.Finalizers = ptr(metav1.Now()), []string{"kubernetes.io/pvc-protection"}
 	for _, tc := range []struct {
 		name   string
 		objs   []runtime.Object
@@ -86,6 +89,7 @@ func TestClasses(t *testing.T) {
 		{name: "claim that waits for a pod", objs: append(without(without(data(), "data"), "fast"), unbound, late), says: "when a pod first uses it"},
 		{name: "unbound claim without storage class", objs: append(without(without(data(), "data"), "fast"), unbound), says: `there is no storage class "fast"`},
 		{name: "lost claim", objs: append(without(data(), "data"), lost), is: snapshot.ErrInvalid, says: `has lost its volume "pv-data"`},
+		{name: "claim on its way out", objs: append(without(data(), "data"), going), is: snapshot.ErrInvalid, says: "claim ns/data is being deleted"},
 		{name: "no CSI", objs: append(without(data(), "pv-data"), pv("pv-data", "")), is: snapshot.ErrInvalid, says: "volume pv-data of claim ns/data is not one of a CSI driver"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -107,6 +111,32 @@ func TestClasses(t *testing.T) {
 			require.Zero(t, snaps, "nothing is made")
 		})
 	}
+}
+
+// What the server would refuse is refused by Check already: when it is asked for, an application is held.
+func TestNamesAndLabelsAreCheckedBefore(t *testing.T) {
+	for says, change := range map[string]func(*snapshot.Request){
+		`create volumesnapshots ns/Data: `:                func(r *snapshot.Request) { r.Name = "Data" },
+		"must be no more than 253":                        func(r *snapshot.Request) { r.Name = strings.Repeat("a", 254) },
+		`label "a b": name part must consist`:             func(r *snapshot.Request) { r.Labels = map[string]string{"a b": "c"} },
+		`label "a": value "-": a valid label must be`:     func(r *snapshot.Request) { r.Labels = map[string]string{"a": "-"} },
+		`label "a": value "` + strings.Repeat("b", 64):    func(r *snapshot.Request) { r.Labels = map[string]string{"a": strings.Repeat("b", 64)} },
+		`label "z/` + strings.Repeat("c", 64) + `": name`: func(r *snapshot.Request) { r.Labels = map[string]string{"z/" + strings.Repeat("c", 64): ""} },
+	} {
+		w := newWorld(t, nil, data()...)
+		req := request()
+		change(&req)
+		err := w.Check(t.Context(), req)
+		require.ErrorIs(t, err, snapshot.ErrInvalid, says)
+		require.ErrorContains(t, err, says)
+		require.EqualError(t, w.Create(t.Context(), req), err.Error())
+		snaps, _ := w.counts(t)
+		require.Zero(t, snaps)
+	}
+	w := newWorld(t, nil, data()...)
+	req := request()
+	req.Name, req.Labels = strings.Repeat("a", 253), map[string]string{"example.com/" + strings.Repeat("b", 63): strings.Repeat("c", 63), "d": ""}
+	require.NoError(t, w.Create(t.Context(), req))
 }
 
 // without leaves out the object of a name.
@@ -158,7 +188,7 @@ func TestRefusalsOfTheServer(t *testing.T) {
 		says string
 	}{
 		{"denied", denied("create", "volumesnapshots"), snapshot.ErrDenied, "create volumesnapshots ns/s: permission denied"},
-		{"no CRDs", apierrors.NewGenericServerResponse(404, "post", gr, "", "404 page not found", 0, true), snapshot.ErrUnsupported, "snapshot-controller are not installed"},
+		{"no CRDs", apierrors.NewGenericServerResponse(404, "post", gr, "", "404 page not found", 0, true), snapshot.ErrUnsupported, "install the custom resource definitions"},
 		{"invalid", apierrors.NewInvalid(schema.GroupKind{Kind: "VolumeSnapshot"}, "s", nil), snapshot.ErrInvalid, "create volumesnapshots ns/s"},
 		{"quota", apierrors.NewForbidden(gr, "s", errors.New("exceeded quota: q")), nil, "exceeded quota"},
 		{"policy", apierrors.NewForbidden(gr, "s", errors.New("not today")), snapshot.ErrInvalid, "not today"},
@@ -188,6 +218,7 @@ func TestAClusterWithoutTheAPIIsNotOneWithoutTheSnapshot(t *testing.T) {
 	_, err := w.Get(t.Context(), ref)
 	require.ErrorIs(t, err, snapshot.ErrUnsupported)
 	require.NotErrorIs(t, err, snapshot.ErrNotFound)
+	require.ErrorContains(t, err, "get volumesnapshots ns/s: not supported by the driver: the cluster does not serve it: install the custom resource definitions volumesnapshots, ")
 	require.ErrorIs(t, w.Delete(t.Context(), ref, "", ""), snapshot.ErrUnsupported)
 	require.ErrorIs(t, w.DeleteContent(t.Context(), "c"), snapshot.ErrUnsupported)
 	_, err = w.HasContent(t.Context(), "c")

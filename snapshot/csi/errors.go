@@ -3,9 +3,13 @@ package csi
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/davit-project/davit/internal/apifault"
 	"github.com/davit-project/davit/snapshot"
@@ -39,7 +43,8 @@ const (
 const kindSnapshot = "VolumeSnapshot"
 
 // errMissing says what a cluster without the snapshot API lacks.
-const errMissing = "the cluster does not serve snapshot.storage.k8s.io/v1: the custom resource definitions of external-snapshotter and its snapshot-controller are not installed"
+const errMissing = "the cluster does not serve it: install the custom resource definitions volumesnapshots, volumesnapshotcontents and volumesnapshotclasses " +
+	"(snapshot.storage.k8s.io, version v1) and the snapshot-controller, all of external-snapshotter"
 
 // requestError says which request failed and why, and wraps the error of package snapshot that fits. Nil stays nil.
 func requestError(ctx context.Context, verb string, o object, err error) error {
@@ -103,6 +108,23 @@ func again(ctx context.Context, f func() error) error {
 // invalid is an error for a request that can never succeed.
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{snapshot.ErrInvalid}, args...)...)
+}
+
+// checkMeta refuses what the server would refuse, as it may be too late then: an application is held.
+func checkMeta(o object, labels map[string]string) error {
+	faults := validation.IsDNS1123Subdomain(o.name)
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		for _, fault := range validation.IsQualifiedName(key) {
+			faults = append(faults, fmt.Sprintf("label %q: %s", key, fault))
+		}
+		for _, fault := range validation.IsValidLabelValue(labels[key]) {
+			faults = append(faults, fmt.Sprintf("label %q: value %q: %s", key, labels[key], fault))
+		}
+	}
+	if len(faults) > 0 {
+		return invalid("create %s: %s", o, strings.Join(faults, "; "))
+	}
+	return nil
 }
 
 // checkRef refuses names that are not there.

@@ -94,10 +94,7 @@ func (d *Driver) contentFor(ctx context.Context, req snapshot.ImportRequest, nam
 	if err := checkListSecret(class, name); err != nil {
 		return nil, err
 	}
-	mode := corev1.PersistentVolumeFilesystem
-	if req.Block {
-		mode = corev1.PersistentVolumeBlock
-	}
+	mode := volumeMode(req.Block)
 	policy := class.DeletionPolicy
 	if req.Policy != "" {
 		policy = v1.DeletionPolicy(req.Policy)

@@ -20,6 +20,8 @@ import (
 const (
 	// selectedNode is on a claim for which the scheduler has chosen a node.
 	selectedNode = "volume.kubernetes.io/selected-node"
+	// modeChange is "true" on a content of which volumes of another mode may be made. Source: external-provisioner, pkg/controller/controller.go.
+	modeChange = "snapshot.storage.kubernetes.io/allow-volume-mode-change"
 	// defaultStorage and its older form are "true" on the default storage class.
 	defaultStorage     = "storageclass.kubernetes.io/is-default-class"
 	defaultStorageBeta = "storageclass.beta.kubernetes.io/is-default-class"
@@ -30,8 +32,9 @@ func claimOf(ref snapshot.Ref) object {
 	return object{"persistentvolumeclaims", ref.Namespace, ref.Name}
 }
 
-// Restore makes a PersistentVolumeClaim whose data source is the snapshot. It must be no smaller than the snapshot's restore size, and its storage class be one of the
-// snapshot's driver, as far as the storage has told them; nothing is made otherwise. The verbs are get on volumesnapshots, volumesnapshotcontents and storageclasses,
+// Restore makes a PersistentVolumeClaim whose data source is the snapshot. It must be no smaller than the snapshot's restore size, its storage class be one of the
+// snapshot's driver, and its volume mode that of the volume that the snapshot is of, unless the content has the annotation that allows another, as far as all this is known;
+// nothing is made otherwise. The verbs are get on volumesnapshots, volumesnapshotcontents and storageclasses,
 // list on storageclasses where the request names none, create on persistentvolumeclaims, and get where one of that name exists.
 func (d *Driver) Restore(ctx context.Context, req snapshot.RestoreRequest) error {
 	claim, err := d.claimFor(ctx, req)
@@ -83,7 +86,11 @@ func (d *Driver) claimFor(ctx context.Context, req snapshot.RestoreRequest) (*co
 	if err != nil {
 		return nil, err
 	}
-	from, err := d.Get(ctx, snapshot.Ref{Namespace: req.Namespace, Name: req.Snapshot})
+	vs, err := d.getSnapshot(ctx, snapshot.Ref{Namespace: req.Namespace, Name: req.Snapshot})
+	if err != nil {
+		return nil, err
+	}
+	from, content, err := d.status(ctx, vs)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +101,11 @@ func (d *Driver) claimFor(ctx context.Context, req snapshot.RestoreRequest) (*co
 	if err != nil {
 		return nil, err
 	}
-	group := v1.GroupName
-	mode := corev1.PersistentVolumeFilesystem
-	if req.Block {
-		mode = corev1.PersistentVolumeBlock
+	mode := volumeMode(req.Block)
+	if err := keepsMode(req, mode, content); err != nil {
+		return nil, err
 	}
+	group := v1.GroupName
 	return &corev1.PersistentVolumeClaim{
 		ObjectMeta: meta(req.Ref, req.Labels, req.Annotations, req.Token),
 		Spec: corev1.PersistentVolumeClaimSpec{
@@ -144,6 +151,23 @@ func fits(req snapshot.RestoreRequest, size resource.Quantity, from snapshot.Sta
 		return invalid("claim %s: size %s is too small, snapshot %s needs %s", req.Ref, req.Size, from.Ref, from.RestoreSize)
 	}
 	return nil
+}
+
+// volumeMode is that of block volumes, or of those with a file system.
+func volumeMode(block bool) corev1.PersistentVolumeMode {
+	if block {
+		return corev1.PersistentVolumeBlock
+	}
+	return corev1.PersistentVolumeFilesystem
+}
+
+// keepsMode refuses what the provisioner would refuse again and again: a volume of another mode than the one that the snapshot is of.
+func keepsMode(req snapshot.RestoreRequest, mode corev1.PersistentVolumeMode, content *v1.VolumeSnapshotContent) error {
+	if content == nil || content.Spec.SourceVolumeMode == nil || *content.Spec.SourceVolumeMode == mode || content.Annotations[modeChange] == "true" {
+		return nil
+	}
+	return invalid("claim %s: volume mode %s, but snapshot %s is of a volume of mode %s; ask for that, or let whoever may change %s %s give it annotation %s=true", req.Ref, mode, req.Snapshot,
+		*content.Spec.SourceVolumeMode, resourceContents, content.Name, modeChange)
 }
 
 // storageClass finds the storage class of the claim and makes sure that it is one of the snapshot's driver.

@@ -47,6 +47,9 @@ func TestRestoreMakesAClaim(t *testing.T) {
 	}, pvc.Spec)
 	require.Equal(t, "t", pvc.Annotations[createdBy])
 	require.Equal(t, "b", pvc.Labels["a"])
+	st, err := w.Volume(t.Context(), restoreRequest().Ref)
+	require.NoError(t, err)
+	require.Equal(t, "s", st.Snapshot)
 
 	require.NoError(t, w.Restore(t.Context(), restoreRequest()))
 	require.NoError(t, w.snapshots.SnapshotV1().VolumeSnapshots("ns").Delete(t.Context(), "s", metav1.DeleteOptions{}))
@@ -68,6 +71,43 @@ func TestRestoreOfABlockVolume(t *testing.T) {
 	other := req
 	other.Token = "u"
 	require.ErrorIs(t, w.Restore(t.Context(), other), snapshot.ErrExists)
+}
+
+func TestRestoreKeepsTheVolumeMode(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		mode  *corev1.PersistentVolumeMode
+		block bool
+		allow string
+		says  string
+	}{
+		{name: "the same", mode: ptr(corev1.PersistentVolumeBlock), block: true},
+		{name: "unknown", block: true},
+		{name: "allowed", mode: ptr(corev1.PersistentVolumeFilesystem), block: true, allow: "true"},
+		{name: "not allowed", mode: ptr(corev1.PersistentVolumeBlock), allow: "false", says: "claim ns/new: volume mode Filesystem, but snapshot s is of a volume of mode Block"},
+		{name: "another", mode: ptr(corev1.PersistentVolumeFilesystem), block: true,
+			says: "give it annotation snapshot.storage.kubernetes.io/allow-volume-mode-change=true"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			vs, content := taken()
+			content.Spec.SourceVolumeMode = tc.mode
+			if tc.allow != "" {
+				content.Annotations = map[string]string{modeChange: tc.allow}
+			}
+			w := newWorld(t, nil, vs, content, storageClass("fast", driverName, defaultStorage, "true"))
+			req := restoreRequest()
+			req.Block = tc.block
+			err := w.Restore(t.Context(), req)
+			if tc.says == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, snapshot.ErrInvalid)
+			require.ErrorContains(t, err, tc.says)
+			_, err = w.Volume(t.Context(), req.Ref)
+			require.ErrorIs(t, err, snapshot.ErrNotFound, "nothing is made")
+		})
+	}
 }
 
 func TestRestoreRefusals(t *testing.T) {

@@ -37,7 +37,7 @@ const superseded = "the object has been modified; please apply your changes to t
 const listLooks = 8
 
 // Get returns what the snapshot and its content tell together. Content is named as soon as its name is certain, which may be a moment before it exists; Handle
-// and everything else of a content count only when it points back at the snapshot, and only then the snapshot is Ready. The problem is what either reports; while it
+// and everything else of a content, its name too, count only when it points back at the snapshot, and only then the snapshot is Ready. The problem is what either reports; while it
 // is being deleted, what the last warning says that holds it. That nobody has noticed the snapshot or its content for 30 seconds is a problem, too.
 // A content that is forgotten while it is being deleted is brought to mind, as HasContent says. The verbs are get on volumesnapshots and volumesnapshotcontents, and list on
 // events, without which problems of deletion are not found.
@@ -49,7 +49,8 @@ func (d *Driver) Get(ctx context.Context, ref snapshot.Ref) (snapshot.Status, er
 	if err != nil {
 		return snapshot.Status{}, err
 	}
-	return d.status(ctx, vs)
+	status, _, err := d.status(ctx, vs)
+	return status, err
 }
 
 // List looks at the contents of all of them, too. The verbs are list on volumesnapshots and those of Get.
@@ -70,7 +71,7 @@ func (d *Driver) List(ctx context.Context, namespace string, with map[string]str
 	g.SetLimit(listLooks)
 	for i := range list.Items {
 		g.Go(func() (err error) {
-			found[i], err = d.status(gctx, &list.Items[i])
+			found[i], _, err = d.status(gctx, &list.Items[i])
 			return err
 		})
 	}
@@ -80,11 +81,11 @@ func (d *Driver) List(ctx context.Context, namespace string, with map[string]str
 	return found, nil
 }
 
-// status looks at the content of a snapshot and tells what both say.
-func (d *Driver) status(ctx context.Context, vs *v1.VolumeSnapshot) (snapshot.Status, error) {
+// status looks at the content of a snapshot and tells what both say. The content is nil where the snapshot has none of its own.
+func (d *Driver) status(ctx context.Context, vs *v1.VolumeSnapshot) (snapshot.Status, *v1.VolumeSnapshotContent, error) {
 	content, name, err := d.contentOf(ctx, vs)
 	if err != nil {
-		return snapshot.Status{}, err
+		return snapshot.Status{}, nil, err
 	}
 	status := statusOf(vs)
 	status.Content = name
@@ -94,7 +95,7 @@ func (d *Driver) status(ctx context.Context, vs *v1.VolumeSnapshot) (snapshot.St
 		status.Ready = false
 		problems = append(problems, absentContent(vs, name))
 	case !pointsAt(content, vs):
-		status.Ready = false
+		status.Ready, status.Content = false, "" // whoever removes the snapshot must not remove what is another's
 		problems = append(problems, misbound(content, vs))
 		content = nil
 	default:
@@ -111,7 +112,7 @@ func (d *Driver) status(ctx context.Context, vs *v1.VolumeSnapshot) (snapshot.St
 		d.remind(ctx, content)
 	}
 	status.Problem = join(problems)
-	return status, nil
+	return status, content, nil
 }
 
 // contentOf finds the content of a snapshot, and its name before it exists. It may belong to another snapshot: pointsAt tells.
@@ -153,7 +154,7 @@ func statusOf(vs *v1.VolumeSnapshot) snapshot.Status {
 		Labels:    vs.Labels,
 	}
 	if s := vs.Status; s != nil {
-		if s.CreationTime != nil {
+		if s.CreationTime != nil && s.CreationTime.Unix() > 0 { // a driver that does not say when is passed on as 1970
 			status.CutAt = s.CreationTime.Time
 		}
 		if s.RestoreSize != nil && s.RestoreSize.Sign() > 0 {
@@ -180,7 +181,7 @@ func addContent(status *snapshot.Status, content *v1.VolumeSnapshotContent) {
 	if handle := deref(s.SnapshotHandle); handle != "" {
 		status.Handle = handle
 	}
-	if s.CreationTime != nil && *s.CreationTime != 0 {
+	if s.CreationTime != nil && *s.CreationTime > 0 {
 		status.CutAt = time.Unix(0, *s.CreationTime)
 	}
 	if size := deref(s.RestoreSize); size > 0 && status.RestoreSize == "" {

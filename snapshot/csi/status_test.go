@@ -1,16 +1,20 @@
 package csi
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/davit-project/davit/snapshot"
@@ -136,9 +140,20 @@ func TestStatus(t *testing.T) {
 		{name: "the content is missing", absent: true, cut: true, problem: "its content snapcontent-1 is missing", change: func(*v1.VolumeSnapshot, *v1.VolumeSnapshotContent) {}},
 		{name: "the content is another's", cut: true, problem: "content snapcontent-1 belongs to another snapshot, other/s",
 			change: func(_ *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) { c.Spec.VolumeSnapshotRef.Namespace = "other" },
-			is:     func(t *testing.T, st snapshot.Status) { require.Empty(t, st.Handle); require.Empty(t, st.Driver) }},
+			is: func(t *testing.T, st snapshot.Status) {
+				require.Empty(t, st.Content, "whoever removes this snapshot must not remove that content")
+				require.Empty(t, st.Handle)
+				require.Empty(t, st.Driver)
+			}},
 		{name: "the content is of an earlier one", cut: true, problem: "content snapcontent-1 belongs to an earlier snapshot of this name",
 			change: func(_ *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) { c.Spec.VolumeSnapshotRef.UID = "0" }},
+		{name: "a driver that does not say when", ready: true, change: func(vs *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) {
+			vs.Status.CreationTime, c.Status.CreationTime = ptr(metav1.Unix(0, 0)), ptr(int64(0))
+		}, is: func(t *testing.T, st snapshot.Status) { require.True(t, st.Cut(), "what is ready is cut") }},
+		{name: "a driver that does not say when, and is not ready", change: func(vs *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) {
+			vs.Status.CreationTime, vs.Status.ReadyToUse = ptr(metav1.Unix(0, 0)), ptr(false)
+			c.Status.CreationTime, c.Status.ReadyToUse = ptr(int64(0)), ptr(false)
+		}, is: func(t *testing.T, st snapshot.Status) { require.False(t, st.Cut()) }},
 		{name: "no restore size", cut: true, ready: true, change: func(vs *v1.VolumeSnapshot, c *v1.VolumeSnapshotContent) {
 			vs.Status.RestoreSize, c.Status.RestoreSize = ptr(resource.MustParse("0")), ptr(int64(0))
 		}, is: func(t *testing.T, st snapshot.Status) { require.Empty(t, st.RestoreSize) }},
@@ -229,4 +244,49 @@ func TestConfirmIsTriedAgainWhenOthersChangeTheSnapshot(t *testing.T) {
 	require.NotContains(t, err.Error(), "modified")
 	left = 0
 	require.ErrorIs(t, w.Confirm(t.Context(), snapshot.Ref{Namespace: "ns", Name: "none"}, "1"), snapshot.ErrNotFound)
+	require.ErrorIs(t, w.Confirm(t.Context(), ref, ""), snapshot.ErrInvalid)
+}
+
+// replaced is how an API server refuses a patch whose UID is not that of the object.
+func replaced(resource, name string) error {
+	return apierrors.NewInvalid(schema.GroupKind{Group: v1.GroupName, Kind: resource}, name, field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), "1", "field is immutable")})
+}
+
+func TestWhatHasTakenTheNameIsNotChanged(t *testing.T) {
+	vs, content := taken()
+	vs.UID, vs.Annotations[createdBy] = "2", "other"
+	w := newWorld(t, nil, vs, content)
+	w.snapshots.PrependReactor("patch", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		var change struct{ Metadata struct{ UID string } }
+		require.NoError(t, json.Unmarshal(a.(k8stesting.PatchAction).GetPatch(), &change))
+		if a.GetResource().Resource == resourceContents {
+			require.Equal(t, "c", change.Metadata.UID)
+			return true, nil, replaced("VolumeSnapshotContent", content.Name)
+		}
+		require.Equal(t, "1", change.Metadata.UID)
+		return true, nil, replaced("VolumeSnapshot", "s")
+	})
+	ref := snapshot.Ref{Namespace: "ns", Name: "s"}
+	err := w.Confirm(t.Context(), ref, "1")
+	require.ErrorIs(t, err, snapshot.ErrExists)
+	require.EqualError(t, err, "patch volumesnapshots ns/s: already exists: another one has taken its name")
+	require.NoError(t, w.Delete(t.Context(), ref, "1", snapshot.Delete))
+	require.Equal(t, "other", w.snap(t, "s").Annotations[createdBy])
+
+	content.Spec.VolumeSnapshotRef.UID = "2"
+	require.NoError(t, w.snapshots.Tracker().Update(v1.SchemeGroupVersion.WithResource(resourceContents), content, ""))
+	require.NoError(t, w.Delete(t.Context(), ref, "2", snapshot.Retain), "its content has gone meanwhile: there is nothing to change")
+	snaps, contents := w.counts(t)
+	require.Equal(t, []int{0, 1}, []int{snaps, contents})
+}
+
+// A snapshot that says of another's content that it is its own does not take that along.
+func TestDeleteLeavesTheContentOfAnother(t *testing.T) {
+	vs, content := taken()
+	vs.Status, vs.Spec.Source = nil, v1.VolumeSnapshotSource{VolumeSnapshotContentName: &content.Name}
+	content.Spec.VolumeSnapshotRef.Namespace, content.Spec.DeletionPolicy = "other", v1.VolumeSnapshotContentRetain
+	w := newWorld(t, nil, vs, content)
+	require.NoError(t, snapshot.New(w.Driver, nil).Delete(t.Context(), snapshot.Ref{Namespace: "ns", Name: "s"}, snapshot.Delete))
+	snaps, contents := w.counts(t)
+	require.Equal(t, []int{0, 1}, []int{snaps, contents})
 }
