@@ -12,12 +12,14 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
 	"github.com/kubernetes-csi/external-snapshotter/client/v6/clientset/versioned"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/davit-project/davit/internal/testcluster"
 	"github.com/davit-project/davit/snapshot"
@@ -250,12 +252,47 @@ func TestRestoredIsWhatWasCut(t *testing.T) {
 		require.Equal(t, "before", b.read(t, req.Name))
 		vol, err = b.driver.Volume(t.Context(), req.Ref)
 		require.NoError(t, err)
-		require.Equal(t, snapshot.VolumeStatus{Ref: req.Ref, Bound: true, Size: "16Mi", Token: "r"}, vol)
+		require.Equal(t, snapshot.VolumeStatus{Ref: req.Ref, Snapshot: "s", Bound: true, Size: "16Mi", Token: "r"}, vol)
 	}
+	larger, err := b.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("larger"), Snapshot: "s", Size: "64Mi", Token: "r"})
+	require.NoError(t, err)
+	require.Equal(t, snapshot.VolumeStatus{Ref: b.ref("larger"), Snapshot: "s", Bound: true, Size: "64Mi", Token: "r"}, larger)
+	require.Equal(t, "before", b.read(t, "larger"))
+	_, err = b.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("raw"), Snapshot: "s", Size: "16Mi", Token: "r", Block: true})
+	require.ErrorIs(t, err, snapshot.ErrInvalid)
+	require.ErrorContains(t, err, "is of a volume of mode Filesystem")
 	_, err = b.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("small"), Snapshot: "s", Size: "15Mi", Token: "r"})
 	require.ErrorIs(t, err, snapshot.ErrInvalid)
 	_, err = b.Restore(t.Context(), snapshot.RestoreRequest{Ref: b.ref("else"), Snapshot: "s", Size: "16Mi", Token: "r", StorageClass: testcluster.OtherStorageClass})
 	require.ErrorContains(t, err, "is of provisioner")
+}
+
+// The snapshot-controller never takes a snapshot of a claim that is being deleted, so none is asked for.
+func TestAClaimOnItsWayOut(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.claim(t, "data", testcluster.StorageClass)
+	claims := b.CoreV1().PersistentVolumeClaims(b.namespace)
+	finalizers := func(list string) {
+		_, err := claims.Patch(context.Background(), "data", types.MergePatchType, []byte(`{"metadata":{"finalizers":`+list+`}}`), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	finalizers(`["davit.io/test"]`)
+	defer finalizers("[]")
+	require.NoError(t, claims.Delete(t.Context(), "data", metav1.DeleteOptions{}))
+	_, err := b.Create(t.Context(), snapshot.Request{Ref: b.ref("s"), Volume: "data", Token: "t"})
+	require.ErrorIs(t, err, snapshot.ErrInvalid)
+	require.ErrorContains(t, err, "is being deleted")
+	b.nothing(t, "s", "")
+
+	data, class := "data", testcluster.SnapshotClass
+	_, err = b.snapshots.SnapshotV1().VolumeSnapshots(b.namespace).Create(t.Context(), &v1.VolumeSnapshot{ObjectMeta: metav1.ObjectMeta{Name: "byhand"},
+		Spec: v1.VolumeSnapshotSpec{Source: v1.VolumeSnapshotSource{PersistentVolumeClaimName: &data}, VolumeSnapshotClassName: &class}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = b.impatient().Wait(t.Context(), b.ref("byhand"))
+	require.ErrorIs(t, err, snapshot.ErrFailed)
+	require.ErrorContains(t, err, "being deleted")
+	require.NoError(t, b.Delete(t.Context(), b.ref("byhand"), snapshot.Delete))
 }
 
 func TestNoClassFits(t *testing.T) {
