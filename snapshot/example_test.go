@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/davit-project/davit/snapshot"
@@ -73,4 +74,35 @@ func ExampleSnapshotter_CreateGroup() {
 	// shop/tables-monday confirmed: true
 	// shop/log-monday confirmed: true
 	// held for a moment: true
+}
+
+// A backup label that the database gives when it is let go on is kept before the snapshots count: without it they are of no use.
+func ExampleSnapshotter_CreateGroup_label() {
+	ctx := context.Background()
+	storage := memsnap.New(nil)
+	storage.AddVolume(snapshot.Ref{Namespace: "shop", Name: "data"}, "orders")
+	var label string
+	kept := map[string]string{} // a safe place
+
+	_, err := snapshot.New(storage, nil).CreateGroup(ctx, snapshot.GroupRequest{
+		Requests: []snapshot.Request{{Ref: snapshot.Ref{Namespace: "shop", Name: "data-monday"}, Volume: "data", Token: "run-1"}},
+		Accept: func(context.Context) error {
+			if label == "" {
+				return errors.New("the database gave no label")
+			}
+			kept["run-1"] = label
+			return nil
+		},
+	}, snapshot.Hooks{
+		Quiesce:   func(context.Context) error { fmt.Println("SELECT pg_backup_start('davit')"); return nil },
+		Unquiesce: func(context.Context) error { label = "START WAL LOCATION: 0/15"; return nil },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(kept["run-1"])
+	// Output:
+	// SELECT pg_backup_start('davit')
+	// START WAL LOCATION: 0/15
 }

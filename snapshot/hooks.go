@@ -12,8 +12,8 @@ import (
 type Hooks struct {
 	// Quiesce holds the application; nil does nothing.
 	Quiesce func(ctx context.Context) error
-	// Unquiesce lets the application go on; nil does nothing. It also runs when Quiesce failed, when it panicked, and when ctx ended meanwhile: it does no harm to an
-	// application that is not held.
+	// Unquiesce lets the application go on; nil does nothing. It also runs when Quiesce failed, when it panicked or ended its goroutine, and when ctx ended meanwhile: it does
+	// no harm to an application that is not held.
 	Unquiesce func(ctx context.Context) error
 }
 
@@ -27,20 +27,32 @@ func (h Hooks) Hold(ctx context.Context) (Held, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	returned := false
+	defer func() {
+		if !returned { // as runtime.Goexit does
+			_ = h.undo(ctx)
+		}
+	}()
 	err := guard(func() error { return h.call(ctx, h.Quiesce) })
+	returned = true
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err == nil {
 		return held{h}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unquiesceTimeout)
-	defer cancel()
 	err = fmt.Errorf("quiesce: %w", err)
-	if failed := guard(func() error { return h.call(ctx, h.Unquiesce) }); failed != nil {
+	if failed := h.undo(ctx); failed != nil {
 		err = errors.Join(err, fmt.Errorf("unquiesce after that: the application may still be held: %w", failed))
 	}
 	return nil, err
+}
+
+// undo calls Unquiesce after a Quiesce that failed.
+func (h Hooks) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unquiesceTimeout)
+	defer cancel()
+	return guard(func() error { return h.call(ctx, h.Unquiesce) })
 }
 
 func (Hooks) call(ctx context.Context, f func(context.Context) error) error {

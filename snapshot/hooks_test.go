@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +65,18 @@ func TestHooksOfAnEndedContext(t *testing.T) {
 	_, err = hooks.Hold(ctx)
 	require.ErrorIs(t, err, boom)
 	require.Equal(t, 1, going, "it was not held")
+}
+
+// A hook that ends its goroutine, as a failed assertion of a host's test does, leaves no application held.
+func TestHooksThatEndTheirGoroutine(t *testing.T) {
+	undone := make(chan error, 2)
+	go func() {
+		_, err := snapshot.Hooks{
+			Quiesce:   func(context.Context) error { runtime.Goexit(); return nil },
+			Unquiesce: func(ctx context.Context) error { undone <- ctx.Err(); return nil },
+		}.Hold(t.Context())
+		undone <- err
+	}()
+	require.NoError(t, <-undone, "with a context of its own")
+	require.Empty(t, undone, "once, and Hold has not returned")
 }

@@ -15,7 +15,7 @@ type deleteCSISnapshotArgs struct {
 
 func deleteCSISnapshot(d Deps) function.Func {
 	return function.Define("DeleteCSISnapshot",
-		"Deletes a CSI snapshot and waits until it is gone; one that does not exist is no error.",
+		"Deletes a CSI snapshot and waits until it is gone; one that does not exist is no error. Of a class that retains, its VolumeSnapshotContent and the storage's snapshot stay.",
 		func(ctx context.Context, call *function.Call, in deleteCSISnapshotArgs) (struct{}, error) {
 			snapshots, err := d.snapshots(ctx, call)
 			if err != nil {
@@ -41,7 +41,7 @@ type deleteCSISnapshotContentArgs struct {
 
 func deleteCSISnapshotContent(d Deps) function.Func {
 	return function.Define("DeleteCSISnapshotContent",
-		"Deletes a VolumeSnapshotContent and waits until it is gone; one that does not exist is no error.",
+		"Deletes a VolumeSnapshotContent and waits until it is gone; one that does not exist is no error. Its deletion policy decides whether the storage's snapshot goes too.",
 		func(ctx context.Context, call *function.Call, in deleteCSISnapshotContentArgs) (struct{}, error) {
 			snapshots, err := d.snapshots(ctx, call)
 			if err != nil {

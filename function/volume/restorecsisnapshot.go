@@ -17,9 +17,9 @@ type restoreCSISnapshotArgs struct {
 	PVC          string            `arg:"pvc" doc:"Name of the claim to create."`
 	Namespace    string            `arg:"namespace" doc:"Namespace of the snapshot and of the claim."`
 	StorageClass string            `arg:"storageClass" doc:"Storage class of the claim."`
-	RestoreSize  string            `arg:"restoreSize,nonempty" doc:"Size of the claim, more than zero, such as 8Gi."`
+	RestoreSize  string            `arg:"restoreSize,nonempty" doc:"Size of the claim, at least the restoreSize of the snapshot, such as 8Gi; that of the volume it is of where the storage gives none."`
 	AccessModes  []string          `arg:"accessModes" default:"ReadWriteOnce" enum:"ReadWriteOnce,ReadOnlyMany,ReadWriteMany,ReadWriteOncePod" doc:"Access modes of the claim."`
-	VolumeMode   string            `arg:"volumeMode" default:"Filesystem" enum:"Filesystem,Block" doc:"Volume mode of the claim."`
+	VolumeMode   string            `arg:"volumeMode" default:"Filesystem" enum:"Filesystem,Block" doc:"Volume mode of the claim: that of the volume which the snapshot is of."`
 	Labels       map[string]string `arg:"labels,optional" doc:"Labels of the claim."`
 }
 

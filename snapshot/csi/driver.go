@@ -45,10 +45,10 @@ const (
 // fieldManager is who changed what, in metadata.managedFields.
 const fieldManager = "davit"
 
-// QPS and Burst are what NewForConfig raises a configuration to: a group of ten snapshots is looked at ten times a second, with two requests for each look.
+// What NewForConfig raises a configuration to: a group of ten snapshots is looked at ten times a second, with two requests for each look.
 const (
-	QPS   = 100
-	Burst = 200
+	leastQPS   = 100
+	leastBurst = 200
 )
 
 // Options of a Driver. Nil and the zero value are ready to use.
@@ -75,15 +75,15 @@ func New(kube kubernetes.Interface, snapshots versioned.Interface, opts *Options
 	return d
 }
 
-// NewForConfig returns a driver for a cluster. It works on a copy of the configuration, with QPS and Burst raised to the constants of these names where they
-// are lower and no RateLimiter is set; a negative QPS, no limit, stays.
+// NewForConfig returns a driver for a cluster. It works on a copy of the configuration, with QPS raised to 100 and Burst to 200 where they are lower and no RateLimiter is
+// set; a negative QPS, no limit, stays.
 func NewForConfig(cfg *rest.Config, opts *Options) (*Driver, error) {
 	if cfg == nil {
 		return nil, fmt.Errorf("%w: no configuration of a cluster", snapshot.ErrInvalid)
 	}
 	own := rest.CopyConfig(cfg)
 	if own.RateLimiter == nil && own.QPS >= 0 {
-		own.QPS, own.Burst = max(own.QPS, QPS), max(own.Burst, Burst)
+		own.QPS, own.Burst = max(own.QPS, leastQPS), max(own.Burst, leastBurst)
 	}
 	kube, err := kubernetes.NewForConfig(own)
 	if err != nil {

@@ -18,8 +18,8 @@ func TestNewForConfigRaisesTheLimitsOfACopy(t *testing.T) {
 		cfg  rest.Config
 		qps  float32
 	}{
-		{"default", rest.Config{}, QPS},
-		{"lower", rest.Config{QPS: 5, Burst: 10}, QPS},
+		{"default", rest.Config{}, leastQPS},
+		{"lower", rest.Config{QPS: 5, Burst: 10}, leastQPS},
 		{"higher", rest.Config{QPS: 500, Burst: 10}, 500},
 		{"a limiter of the host's", rest.Config{RateLimiter: limiter}, limiter.QPS()},
 	} {
