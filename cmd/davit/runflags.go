@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,6 +26,7 @@ type runFlags struct {
 	allowDefaultKey                                    bool
 	parallel                                           int
 	dumpCA                                             string
+	rdsWait                                            time.Duration
 	kube                                               kubeFlags
 }
 
@@ -55,6 +57,7 @@ func (f *runFlags) bindTo(cmd *cobra.Command) {
 	flags.BoolVar(&f.allowDefaultKey, "allow-default-key", false, "open repositories of Kanister that have its public password; a new one never has it")
 	flags.IntVar(&f.parallel, "parallel", 0, "`NUMBER` of pods whose volumes are backed up or restored at once (default 4)")
 	flags.StringVar(&f.dumpCA, "dump-ca", "", "`FILE` of the authorities, in PEM, that sign the certificates of RDS's databases, which AWS publishes: dumps verify the server then (default they only encrypt)")
+	flags.DurationVar(&f.rdsWait, "rds-wait", 0, "longest `TIME` for one step of RDS, such as the snapshot or the restore of a large database: 3h (default 20m, and 1h for Aurora)")
 	flags.BoolVar(&f.verbose, "verbose", false, "write what functions and containers say to standard error")
 	for _, name := range kubeOnly {
 		cmd.MarkFlagsMutuallyExclusive("local", name)

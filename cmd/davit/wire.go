@@ -87,7 +87,11 @@ func (s *session) dataDeps(c binding) data.Deps {
 
 // rdsDeps is what works on databases of Amazon RDS. On this machine davit itself is in every pod, too.
 func (s *session) rdsDeps() (rds.Deps, error) {
-	d := rds.Deps{DumpImage: s.flags.kube.dumpImage}
+	wait := s.flags.rdsWait
+	if wait < 0 {
+		return rds.Deps{}, usageError("--rds-wait: %s is less than no time", wait)
+	}
+	d := rds.Deps{DumpImage: s.flags.kube.dumpImage, Waits: rds.Waits{Instance: wait, Snapshot: wait, Cluster: wait}}
 	if s.local {
 		d.DumpImage = onThisMachine
 	}
