@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
@@ -80,7 +81,10 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 			return err
 		}
 		if !noted {
-			r.was = now
+			r.was = r.unfinished(true, c.TagList, now)
+		}
+		if err := r.checkShared(ctx, aws.ToString(c.DBClusterArn)); err != nil {
+			return err
 		}
 		if len(r.in.SecurityGroupID) == 0 || slices.ContainsFunc(now.groups, func(g string) bool { return slices.Contains(r.in.SecurityGroupID, g) }) {
 			if network, err = r.networkOf(ctx, aws.ToString(c.DBSubnetGroup)); err != nil {
@@ -89,7 +93,7 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 		}
 		r.warnOfReplicas(ctx, c.ReadReplicaIdentifiers, aws.ToString(c.ReplicationSourceIdentifier))
 	} else if !noted && !restored {
-		r.was = recorded(r.snap.tags)
+		r.was = r.unfinished(false, nil, recorded(r.snap.tags))
 	}
 	if restored && !noted { // the note goes when all members are there
 		for _, m := range c.DBClusterMembers {
@@ -100,32 +104,29 @@ func (r *restoring) planCluster(ctx context.Context, c *types.DBCluster, restore
 		r.was.members = recorded(r.snap.tags).members
 	}
 	if len(r.was.members) == 0 {
-		r.was.members = []member{{id: r.id + "-instance-1", class: memberClass, tier: memberTier}}
+		r.was.members = []member{{id: firstMember(r.id), class: memberClass, tier: memberTier}}
 	}
 	if restored {
+		r.in.DBSubnetGroup = cmp.Or(r.in.DBSubnetGroup, aws.ToString(c.DBSubnetGroup), "default")
 		return nil
 	}
 	if err := r.checkMembers(ctx); err != nil {
 		return err
 	}
-	if err := r.chooseGroups(); err != nil {
-		return err
-	}
-	if err := r.checkSubnets(ctx, r.in.DBSubnetGroup, network); err != nil {
-		return err
-	}
-	if err := r.checkGroups(ctx); err != nil {
-		return err
-	}
-	if !old || noted {
-		return nil
-	}
-	return r.note(ctx)
+	return r.choose(ctx, network, noted, old)
+}
+
+// firstMember is the identifier of a member where nothing is known of any, as in Kanister.
+func firstMember(cluster string) string {
+	const suffix = "-instance-1"
+	return strings.TrimRight(cluster[:min(len(cluster), idSize-len(suffix))], "-") + suffix
 }
 
 // checkCluster wants a cluster that can be replaced by the snapshot.
 func (r *restoring) checkCluster(c *types.DBCluster) error {
 	switch {
+	case idle(aws.ToString(c.Status)):
+		return fmt.Errorf("%s: %w: it is %q, and RDS deletes no such cluster: start it first; nothing was touched", r.what(), ErrState, aws.ToString(c.Status))
 	case aws.ToBool(c.DeletionProtection):
 		return wrong("%s is protected from deletion, and a restore deletes it: lift the protection if you mean it; nothing was touched", r.what())
 	case aws.ToString(c.GlobalClusterIdentifier) != "":
@@ -220,7 +221,7 @@ func (r *restoring) awaitMember(ctx context.Context, id string, gone bool) error
 
 // orderCluster asks for the restored cluster.
 func (r *restoring) orderCluster(ctx context.Context) error {
-	return r.graded(ctx, r.what(), r.was.settings, func(give map[string]string) error {
+	return r.graded(ctx, r.what(), r.Waits.Cluster, r.was.settings, func(give map[string]string) error {
 		in := &rds.RestoreDBClusterFromSnapshotInput{
 			DBClusterIdentifier: &r.id, SnapshotIdentifier: &r.ref.id, Engine: &r.snap.engine, DBSubnetGroupName: &r.in.DBSubnetGroup,
 			VpcSecurityGroupIds: r.was.groups, Tags: r.tagsWith(r.was.tags),
@@ -264,22 +265,20 @@ func (r *restoring) orderMember(ctx context.Context, m member) error {
 	if i != nil {
 		return wrong("%s exists, but this phase did not make it: move it out of the way", what)
 	}
-	return r.whenReady(ctx, what, r.Waits.Cluster, func() error {
-		return r.graded(ctx, what, m.settings, func(give map[string]string) error {
-			in := &rds.CreateDBInstanceInput{
-				DBInstanceIdentifier: &m.id, DBInstanceClass: aws.String(cmp.Or(m.class, memberClass)), Engine: &r.snap.engine, DBClusterIdentifier: &r.id,
-				PromotionTier: aws.Int32(m.tier), PubliclyAccessible: aws.Bool(m.public), DBSubnetGroupName: &r.in.DBSubnetGroup, Tags: r.tagsWith(m.tags),
+	return r.graded(ctx, what, r.Waits.Cluster, m.settings, func(give map[string]string) error {
+		in := &rds.CreateDBInstanceInput{
+			DBInstanceIdentifier: &m.id, DBInstanceClass: aws.String(cmp.Or(m.class, memberClass)), Engine: &r.snap.engine, DBClusterIdentifier: &r.id,
+			PromotionTier: aws.Int32(m.tier), PubliclyAccessible: aws.Bool(m.public), DBSubnetGroupName: &r.in.DBSubnetGroup, Tags: r.tagsWith(m.tags),
+		}
+		for _, s := range settings() {
+			if v := give[s.name]; v != "" && s.create != nil {
+				s.create(in, v)
 			}
-			for _, s := range settings() {
-				if v := give[s.name]; v != "" && s.create != nil {
-					s.create(in, v)
-				}
-			}
-			_, err := ask(ctx, r.session, r.client.CreateDBInstance, in)
-			if isTaken(err) {
-				return r.awaitOurs(ctx, what, r.seeInstance(m.id))
-			}
-			return err
-		})
+		}
+		_, err := ask(ctx, r.session, r.client.CreateDBInstance, in)
+		if isTaken(err) {
+			return r.awaitOurs(ctx, what, r.seeInstance(m.id))
+		}
+		return err
 	})
 }

@@ -68,7 +68,6 @@ func (d *deps) export(ctx context.Context, call *function.Call, in exportRDSSnap
 // checkExport wants all that a dump needs.
 func (d *deps) checkExport(call *function.Call, in *exportRDSSnapshotToLocationArgs) error {
 	in.BackupArtifactPrefix = cmp.Or(in.BackupArtifactPrefix, in.InstanceID)
-	in.DBSubnetGroup = cmp.Or(in.DBSubnetGroup, "default")
 	if err := checkIdentifier("instanceID", in.InstanceID); err != nil {
 		return err
 	}
@@ -153,7 +152,7 @@ func (e *exporting) makeInstance(ctx context.Context) (*types.DBInstance, error)
 	if err != nil {
 		return nil, err
 	}
-	if e.groups, err = e.findGroups(ctx, snap); err != nil {
+	if err = e.findGroups(ctx, snap); err != nil {
 		return nil, err
 	}
 	if i != nil {
@@ -200,22 +199,24 @@ func (e *exporting) checkSnapshot(ctx context.Context) (*snapshot, error) {
 	return snap, nil
 }
 
-// findGroups finds the security groups: the argument's, those of the instance, or those it had when the snapshot was taken.
-func (e *exporting) findGroups(ctx context.Context, snap *snapshot) ([]string, error) {
-	if len(e.in.SecurityGroupID) > 0 {
-		return e.in.SecurityGroupID, nil
-	}
+// findGroups finds the security groups and the subnet group: the arguments', those of the instance, or those it had when the snapshot was taken.
+func (e *exporting) findGroups(ctx context.Context, snap *snapshot) error {
 	i, err := e.instance(ctx, e.in.InstanceID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if i != nil && len(i.VpcSecurityGroups) > 0 {
-		return groupsOf(i.VpcSecurityGroups), nil
+	was := recorded(snap.tags)
+	if i != nil {
+		was = formerInstance(i)
 	}
-	if groups := recorded(snap.tags).groups; len(groups) > 0 {
-		return groups, nil
+	e.in.DBSubnetGroup = cmp.Or(e.in.DBSubnetGroup, was.subnets, "default")
+	if e.groups = e.in.SecurityGroupID; len(e.groups) == 0 {
+		e.groups = was.groups
 	}
-	return nil, wrong("RDS instance %s is not there, so its security groups are not known: give argument securityGroupID", e.in.InstanceID)
+	if len(e.groups) == 0 {
+		return wrong("RDS instance %s is not there, so its security groups are not known: give argument securityGroupID", e.in.InstanceID)
+	}
+	return nil
 }
 
 // order asks for the temporary instance. It cannot be reached from outside of its network.

@@ -18,6 +18,10 @@ type former struct {
 	members []member
 	// scaling are the least and the most capacity of a serverless cluster.
 	scaling []string
+	// subnets is the name of the subnet group.
+	subnets string
+	// of is the identifier of what was there; only a note has it.
+	of string
 	// settings are those of the instance or the cluster, by their names.
 	settings map[string]string
 	// tags are the database's own.
@@ -44,11 +48,17 @@ const (
 // words are the words of tags for it.
 func (f former) words() []string {
 	var words []string
+	if f.of != "" {
+		words = append(words, "of:"+f.of)
+	}
 	for _, g := range f.groups {
 		words = append(words, "group:"+g)
 	}
 	if f.public != nil {
 		words = append(words, "public:"+strconv.FormatBool(*f.public))
+	}
+	if f.subnets != "" {
+		words = append(words, "subnets:"+escape(f.subnets))
 	}
 	if len(f.scaling) == 2 {
 		words = append(words, "scaling:"+strings.Join(f.scaling, ":"))
@@ -120,6 +130,10 @@ func readFormer(words []string) former {
 		switch {
 		case kind == "group":
 			f.groups = append(f.groups, rest)
+		case kind == "of":
+			f.of = rest
+		case kind == "subnets":
+			f.subnets = unescape(rest)
 		case kind == "public":
 			f.public = aws.Bool(rest == "true")
 		case kind == "scaling":

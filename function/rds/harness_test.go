@@ -61,8 +61,10 @@ func newHost(transport http.RoundTripper, waits Waits) *host {
 	return h
 }
 
-func newCall() (*function.Call, *functiontest.Recorder) {
-	call, rec := functiontest.NewCall("phase/run/backup/0")
+func newCall() (*function.Call, *functiontest.Recorder) { return newCallOf("phase/run/backup/0") }
+
+func newCallOf(key string) (*function.Call, *functiontest.Recorder) {
+	call, rec := functiontest.NewCall(key)
 	call.Profile = function.NewSecret(profile)
 	return call, rec
 }

@@ -79,6 +79,7 @@ func percent(p *string) string {
 type snapshot struct {
 	id, arn, status, engine, version, kind, of string
 	mode                                       string
+	encrypted                                  bool
 	storage                                    int32
 	progress                                   *int32
 	tags                                       []types.Tag
@@ -113,7 +114,7 @@ func (s *session) snapshot(ctx context.Context, ref snapshotRef) (*snapshot, err
 		}
 		c := out.DBClusterSnapshots[0]
 		return &snapshot{id: ref.id, arn: aws.ToString(c.DBClusterSnapshotArn), status: aws.ToString(c.Status), engine: aws.ToString(c.Engine),
-			version: aws.ToString(c.EngineVersion), kind: aws.ToString(c.SnapshotType), of: aws.ToString(c.DBClusterIdentifier), mode: aws.ToString(c.EngineMode),
+			version: aws.ToString(c.EngineVersion), kind: aws.ToString(c.SnapshotType), of: aws.ToString(c.DBClusterIdentifier), mode: aws.ToString(c.EngineMode), encrypted: aws.ToBool(c.StorageEncrypted),
 			progress: c.PercentProgress, tags: c.TagList}, nil
 	}
 	out, err := ask(ctx, s, s.client.DescribeDBSnapshots, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &ref.id, IncludeShared: ref.shared()})
@@ -125,16 +126,20 @@ func (s *session) snapshot(ctx context.Context, ref snapshotRef) (*snapshot, err
 	}
 	d := out.DBSnapshots[0]
 	return &snapshot{id: ref.id, arn: aws.ToString(d.DBSnapshotArn), status: aws.ToString(d.Status), engine: aws.ToString(d.Engine),
-		version: aws.ToString(d.EngineVersion), kind: aws.ToString(d.SnapshotType), of: aws.ToString(d.DBInstanceIdentifier), storage: aws.ToInt32(d.AllocatedStorage),
+		version: aws.ToString(d.EngineVersion), kind: aws.ToString(d.SnapshotType), of: aws.ToString(d.DBInstanceIdentifier), storage: aws.ToInt32(d.AllocatedStorage), encrypted: aws.ToBool(d.Encrypted),
 		progress: d.PercentProgress, tags: d.TagList}, nil
 }
 
-func (s *session) awaitSnapshot(ctx context.Context, ref snapshotRef, gone bool) error {
-	limit := s.Waits.Snapshot
+// snapshotLimit is how long RDS may take for a step with the snapshot.
+func (s *session) snapshotLimit(ref snapshotRef) time.Duration {
 	if ref.cluster {
-		limit = s.Waits.Cluster
+		return s.Waits.Cluster
 	}
-	return s.await(ctx, wait{what: ref.String(), limit: limit, gone: gone, look: func(ctx context.Context) (sight, error) {
+	return s.Waits.Snapshot
+}
+
+func (s *session) awaitSnapshot(ctx context.Context, ref snapshotRef, gone bool) error {
+	return s.await(ctx, wait{what: ref.String(), limit: s.snapshotLimit(ref), gone: gone, look: func(ctx context.Context) (sight, error) {
 		snap, err := s.snapshot(ctx, ref)
 		if err != nil || snap == nil {
 			return sight{}, err
@@ -160,12 +165,12 @@ func groupsOf(all []types.VpcSecurityGroupMembership) []string {
 
 // formerInstance is what a replacement of the instance needs to know.
 func formerInstance(i *types.DBInstance) former {
-	return former{groups: groupsOf(i.VpcSecurityGroups), public: i.PubliclyAccessible, settings: settingsOf(i), tags: ownTags(i.TagList)}
+	return former{groups: groupsOf(i.VpcSecurityGroups), public: i.PubliclyAccessible, subnets: subnetGroupOf(i), settings: settingsOf(i), tags: ownTags(i.TagList)}
 }
 
 // formerCluster is what a replacement of the cluster needs to know.
 func (s *session) formerCluster(ctx context.Context, c *types.DBCluster) (former, error) {
-	f := former{groups: groupsOf(c.VpcSecurityGroups), settings: clusterSettingsOf(c), tags: ownTags(c.TagList)}
+	f := former{groups: groupsOf(c.VpcSecurityGroups), subnets: aws.ToString(c.DBSubnetGroup), settings: clusterSettingsOf(c), tags: ownTags(c.TagList)}
 	if v2 := c.ServerlessV2ScalingConfiguration; v2 != nil && v2.MinCapacity != nil && v2.MaxCapacity != nil {
 		f.scaling = []string{strconv.FormatFloat(*v2.MinCapacity, 'f', -1, 64), strconv.FormatFloat(*v2.MaxCapacity, 'f', -1, 64)}
 	}

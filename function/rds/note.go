@@ -12,7 +12,7 @@ import (
 
 // note keeps what was there in tags of the snapshot, for a call that goes on after this one. Only snapshots of one's own can be tagged.
 func (r *restoring) note(ctx context.Context) error {
-	if r.snap.kind != "" && r.snap.kind != "manual" {
+	if r.foreign || r.snap.kind != "" && r.snap.kind != "manual" {
 		r.call.Log.WarnContext(ctx, "the snapshot cannot be tagged with what is replaced: a restore that is interrupted needs securityGroupID and forgets the settings of the database "+
 			"and the members of a cluster", "snapshot", r.ref.id, "type", r.snap.kind)
 		return nil
@@ -23,7 +23,9 @@ func (r *restoring) note(ctx context.Context) error {
 			others++
 		}
 	}
-	words, rest := fit(r.was.words(), mostTags-others)
+	is := r.was
+	is.of = r.id
+	words, rest := fit(is.words(), mostTags-others)
 	if !onlyTags(rest) {
 		return wrong("%s has %d tags, and a restore notes in some what it replaces: remove those that are not needed; nothing was touched", r.ref, others)
 	}
@@ -45,6 +47,17 @@ func (r *restoring) recall() bool {
 	}
 	r.was = readFormer(words)
 	return true
+}
+
+// unfinished is what another phase has noted that began to replace the database by this snapshot and did not come to the end: where nothing is there, or
+// where what is there is what that phase has made so far. Else it is what is there.
+func (r *restoring) unfinished(present bool, tags []types.Tag, there former) former {
+	owner, words := notedWords(r.snap.tags, restoreTags)
+	f := readFormer(words)
+	if owner == "" || f.of != r.id || present && tagValue(tags, ownerTag) != owner {
+		return there
+	}
+	return f
 }
 
 // forget removes the note. It is of no use any more, and no harm.

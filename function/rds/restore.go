@@ -1,6 +1,7 @@
 package rds
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -22,6 +23,8 @@ type restoring struct {
 	// deleted is true once what was there is gone, or going.
 	deleted bool
 	snap    *snapshot
+	// foreign is true for a snapshot of another account, beside a database of this one.
+	foreign bool
 	// was is what was there; its security groups are those that the restored database gets.
 	was former
 }
@@ -254,15 +257,24 @@ func (r *restoring) plan(ctx context.Context, i *types.DBInstance) error {
 		}
 		now := formerInstance(i)
 		if !noted {
-			r.was = now
+			r.was = r.unfinished(true, i.TagList, now)
+		}
+		if err := r.checkShared(ctx, aws.ToString(i.DBInstanceArn)); err != nil {
+			return err
 		}
 		if i.DBSubnetGroup != nil && (len(r.in.SecurityGroupID) == 0 || slices.ContainsFunc(now.groups, func(g string) bool { return slices.Contains(r.in.SecurityGroupID, g) })) {
 			network = aws.ToString(i.DBSubnetGroup.VpcId)
 		}
 		r.warnOfReplicas(ctx, i.ReadReplicaDBInstanceIdentifiers, aws.ToString(i.ReadReplicaSourceDBInstanceIdentifier))
 	} else if !noted {
-		r.was = recorded(r.snap.tags)
+		r.was = r.unfinished(false, nil, recorded(r.snap.tags))
 	}
+	return r.choose(ctx, network, noted, i != nil)
+}
+
+// choose finds the groups, and notes what the restored database is to be like. Dear is true where something is to be deleted.
+func (r *restoring) choose(ctx context.Context, network string, noted, dear bool) error {
+	r.in.DBSubnetGroup = cmp.Or(r.in.DBSubnetGroup, r.was.subnets, "default")
 	if err := r.chooseGroups(); err != nil {
 		return err
 	}
@@ -272,10 +284,36 @@ func (r *restoring) plan(ctx context.Context, i *types.DBInstance) error {
 	if err := r.checkGroups(ctx); err != nil {
 		return err
 	}
-	if i == nil || noted {
+	if noted {
 		return nil
 	}
-	return r.note(ctx)
+	err := r.note(ctx)
+	if err != nil && !dear && ctx.Err() == nil {
+		r.call.Log.WarnContext(ctx, "a restore that is interrupted forgets what the database is to be like", "snapshot", r.ref.id, "error", err)
+		return nil
+	}
+	return err
+}
+
+// checkShared wants a snapshot of this account, or one that RDS restores although it is not.
+func (r *restoring) checkShared(ctx context.Context, present string) error {
+	if r.snap.of != "" && !strings.EqualFold(r.snap.of, r.id) {
+		r.call.Log.WarnContext(ctx, "what is replaced is not what the snapshot was taken of", "what", r.what(), "snapshot", r.ref.id, "of", r.snap.of)
+	}
+	r.foreign = accountOf(r.snap.arn) != accountOf(present)
+	if r.foreign && r.snap.encrypted && !r.ref.cluster {
+		return wrong("%s is encrypted and of another account, and RDS restores no such snapshot: copy it, and restore the copy; nothing was touched", r.ref)
+	}
+	return nil
+}
+
+// accountOf is the account in an ARN.
+func accountOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return ""
+	}
+	return parts[4]
 }
 
 // warnOfReplicas tells what a deletion does to replicas: they stay, with the data of the database that is gone.
@@ -303,7 +341,7 @@ func (r *restoring) checkInstance(i *types.DBInstance) error {
 
 // orderInstance asks for the restored instance.
 func (r *restoring) orderInstance(ctx context.Context) error {
-	return r.graded(ctx, r.what(), r.was.settings, func(give map[string]string) error {
+	return r.graded(ctx, r.what(), r.Waits.Instance, r.was.settings, func(give map[string]string) error {
 		in := &rds.RestoreDBInstanceFromDBSnapshotInput{
 			DBInstanceIdentifier: &r.id, DBSnapshotIdentifier: &r.ref.id, DBSubnetGroupName: &r.in.DBSubnetGroup,
 			VpcSecurityGroupIds: r.was.groups, PubliclyAccessible: r.was.public, Tags: r.tagsWith(r.was.tags),

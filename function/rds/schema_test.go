@@ -18,11 +18,11 @@ func TestDeclarations(t *testing.T) {
 			Outputs: "snapshotID instanceID securityGroupID allocatedStorage dbSubnetGroup", Defaults: "credentialsSource=profile"},
 		"ExportRDSSnapshotToLocation": {Required: "namespace instanceID snapshotID dbEngine",
 			Optional: "username password backupArtifactPrefix databases securityGroupID dbSubnetGroup image podAnnotations podLabels" + credentials,
-			Outputs:  "backupID snapshotID instanceID securityGroupID", Defaults: "dbSubnetGroup=default credentialsSource=profile"},
+			Outputs:  "backupID snapshotID instanceID securityGroupID", Defaults: "credentialsSource=profile"},
 		"RestoreRDSSnapshot": {Required: "instanceID",
 			Optional: "snapshotID dbEngine backupArtifactPrefix backupID username password namespace securityGroupID dbSubnetGroup" +
 				" image podAnnotations podLabels" + credentials,
-			Outputs: "endpoint", Defaults: "dbSubnetGroup=default credentialsSource=profile"},
+			Outputs: "endpoint", Defaults: "credentialsSource=profile"},
 		"DeleteRDSSnapshot": {Required: "snapshotID", Optional: "dbEngine" + credentials, Defaults: "credentialsSource=profile"},
 	}
 	require.NoError(t, functiontest.Declarations(t.Context(), rds.Functions(rds.Deps{}), tests))

@@ -16,7 +16,7 @@ import (
 
 // graded asks for something with all its settings. Where RDS refuses, it asks with the groups alone, and then with nothing: a database without some of its settings
 // is better than none, and settle asks for the rest.
-func (r *restoring) graded(ctx context.Context, what string, all map[string]string, order func(give map[string]string) error) error {
+func (r *restoring) graded(ctx context.Context, what string, limit time.Duration, all map[string]string, order func(give map[string]string) error) error {
 	groups := map[string]string{}
 	for _, name := range []string{parameterGroup, optionGroup} {
 		if all[name] != "" {
@@ -32,7 +32,7 @@ func (r *restoring) graded(ctx context.Context, what string, all map[string]stri
 	}
 	var err error
 	for n, give := range grades {
-		if err = order(give); err == nil || ctx.Err() != nil || codeOf(err) == "" || isBusy(err) || isPassing(err) {
+		if err = r.whenReady(ctx, what, limit, func() error { return order(give) }); err == nil || ctx.Err() != nil || codeOf(err) == "" || isBusy(err) || isPassing(err) {
 			return err
 		}
 		if n < len(grades)-1 {

@@ -118,7 +118,8 @@ func (s *session) sourceOf(ctx context.Context, in createRDSSnapshotArgs, snap *
 		}
 	}
 	if snap != nil {
-		return source{recorded(snap.tags), gib(snap.storage), ""}, nil
+		was := recorded(snap.tags)
+		return source{was, gib(snap.storage), was.subnets}, nil
 	}
 	if isAurora(in.DBEngine) {
 		return source{}, wrong("RDS has no cluster %s in this account and region: check instanceID, dbEngine and region", in.InstanceID)
@@ -138,12 +139,17 @@ func subnetGroupOf(i *types.DBInstance) string {
 // orderSnapshot asks for the snapshot, as soon as the database's state allows it.
 func (s *session) orderSnapshot(ctx context.Context, id string, ref snapshotRef, f former) error {
 	tags := s.tags(s.sourceWords(ctx, f)...)
-	err := s.whenReady(ctx, ref.String(), s.Waits.Snapshot, func() error {
+	err := s.whenReady(ctx, ref.String(), s.snapshotLimit(ref), func() error {
 		var err error
 		if ref.cluster {
 			_, err = ask(ctx, s, s.client.CreateDBClusterSnapshot, &rds.CreateDBClusterSnapshotInput{DBClusterIdentifier: &id, DBClusterSnapshotIdentifier: &ref.id, Tags: tags})
 		} else {
 			_, err = ask(ctx, s, s.client.CreateDBSnapshot, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: &id, DBSnapshotIdentifier: &ref.id, Tags: tags})
+		}
+		if isBusy(err) { // not for ever
+			if status, see := s.statusOf(ctx, snapshotRef{id, ref.cluster}); see == nil && (broken(status) || status == "stopped") {
+				return wrong("RDS takes no snapshot of %s, which is %q: %w", id, status, ErrState)
+			}
 		}
 		return err
 	})
@@ -158,6 +164,22 @@ func (s *session) orderSnapshot(ctx context.Context, id string, ref snapshotRef,
 		}
 		return true, snap.tags, nil
 	})
+}
+
+// statusOf is the status of an instance or a cluster; empty if it is not there.
+func (s *session) statusOf(ctx context.Context, of snapshotRef) (string, error) {
+	if of.cluster {
+		c, err := s.cluster(ctx, of.id)
+		if err != nil || c == nil {
+			return "", err
+		}
+		return aws.ToString(c.Status), nil
+	}
+	i, err := s.instance(ctx, of.id)
+	if err != nil || i == nil {
+		return "", err
+	}
+	return aws.ToString(i.DBInstanceStatus), nil
 }
 
 // awaitOurs looks at an object that RDS says exists until it is seen, and wants it to be this phase's.
@@ -195,7 +217,7 @@ func (s *session) dropSnapshot(ctx context.Context, ref snapshotRef) error {
 
 // removeSnapshot deletes a snapshot and waits until it is gone. One that is still being made has to be waited for.
 func (s *session) removeSnapshot(ctx context.Context, ref snapshotRef) error {
-	err := s.whenReady(ctx, ref.String(), s.Waits.Snapshot, func() error {
+	err := s.whenReady(ctx, ref.String(), s.snapshotLimit(ref), func() error {
 		snap, err := s.snapshot(ctx, ref)
 		if err != nil || snap == nil || snap.status == "deleting" {
 			return err

@@ -25,7 +25,7 @@ func TestCreate(t *testing.T) {
 	require.Equal(t, "available", snap.status)
 	require.Equal(t, "run", snap.tags["davit.io/run"])
 	require.NotEmpty(t, snap.tags[ownerTag])
-	require.Equal(t, "group:sg-1 group:sg-2 public:true minor:true port:5432 protect:false retention:1 size:20", snap.tags["davit.io/source.1"])
+	require.Equal(t, "group:sg-1 group:sg-2 public:true subnets:default minor:true port:5432 protect:false retention:1 size:20", snap.tags["davit.io/source.1"])
 }
 
 func TestCreateOfCluster(t *testing.T) {

@@ -29,7 +29,7 @@ type exportRDSSnapshotToLocationArgs struct {
 	BackupArtifactPrefix string          `arg:"backupArtifactPrefix,optional" doc:"Path in the location; the instance's identifier if unset."`
 	Databases            []string        `arg:"databases,optional" doc:"Databases to export; all if unset."`
 	SecurityGroupID      []string        `arg:"securityGroupID,yaml,optional" doc:"Security groups of the temporary instance; those of the present one if unset."`
-	DBSubnetGroup        string          `arg:"dbSubnetGroup" default:"default" doc:"Subnet group of the temporary instance."`
+	DBSubnetGroup        string          `arg:"dbSubnetGroup,optional" doc:"Subnet group of the temporary instance; that of the present one if unset, or else default."`
 	Image                string          `arg:"image,optional" doc:"Image of the pod; the host program's if unset."`
 	podMetadata
 	credentials
@@ -67,7 +67,7 @@ type restoreRDSSnapshotArgs struct {
 	Password             function.Secret `arg:"password,optional" doc:"Password of the database user, for a dump."`
 	Namespace            string          `arg:"namespace,optional" doc:"Namespace of the pod that restores a dump."`
 	SecurityGroupID      []string        `arg:"securityGroupID,yaml,optional" doc:"Security groups of the restored instance; those of the present one if unset."`
-	DBSubnetGroup        string          `arg:"dbSubnetGroup" default:"default" doc:"Subnet group of the restored instance."`
+	DBSubnetGroup        string          `arg:"dbSubnetGroup,optional" doc:"Subnet group of the restored instance; that of the present one if unset, or else default."`
 	Image                string          `arg:"image,optional" doc:"Image of the pod that restores a dump; the host program's if unset."`
 	podMetadata
 	credentials
@@ -126,9 +126,6 @@ func (d *deps) restore(ctx context.Context, call *function.Call, in restoreRDSSn
 	}
 	if in.SnapshotID == "" {
 		return d.restoreFromDump(ctx, call, in)
-	}
-	if ctx.Err() == nil && in.DBSubnetGroup == "" {
-		in.DBSubnetGroup = "default" // an instance outside of a subnet group has the output ""
 	}
 	s, err := d.session(ctx, call, in.credentials)
 	if err != nil {

@@ -22,11 +22,14 @@ type sight struct {
 // usable are the states of what can be used.
 var usable = []string{"available", "storage-optimization"}
 
-// broken tells of states that an object does not leave by itself.
+// broken tells of states that an object does not leave by itself. A cluster that is "failing-over" does.
 func broken(status string) bool {
-	return strings.Contains(status, "fail") || strings.HasPrefix(status, "incompatible") || strings.HasPrefix(status, "inaccessible") ||
+	return status == "failed" || strings.HasSuffix(status, "-failed") || strings.HasPrefix(status, "incompatible") || strings.HasPrefix(status, "inaccessible") ||
 		slices.Contains([]string{"restore-error", "storage-full", "insufficient-capacity", "deleted"}, status)
 }
+
+// idle tells of a database that somebody has stopped, and that does nothing until it is started.
+func idle(status string) bool { return status == "stopped" || status == "stopping" }
 
 // wait is for an object to come to a state.
 type wait struct {
@@ -86,7 +89,7 @@ func (w wait) judge(now sight, late bool) (done bool, err error) {
 		return false, nil
 	case slices.Contains(usable, now.status):
 		return true, nil
-	case broken(now.status) || now.status == "deleting":
+	case broken(now.status), now.status == "deleting", now.status == "stopped":
 		return false, fmt.Errorf("%s: %w: it is %q", w.what, ErrState, now.status)
 	default:
 		return false, nil

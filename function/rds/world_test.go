@@ -26,6 +26,9 @@ type thing struct {
 	groups, members                                    []string
 	public, protected                                  bool
 	tags                                               map[string]string
+	// account is that of a snapshot of another account.
+	account   string
+	encrypted bool
 	// has are the properties that RDS shows, by the names of its parameters; changing are those it will have once next is over.
 	has, changing map[string]string
 }
@@ -394,6 +397,9 @@ func (w *world) retag(form url.Values) (answer, failure string) {
 		if arn(x) != form.Get("ResourceName") {
 			continue
 		}
+		if x.account != "" {
+			return "", "AccessDenied"
+		}
 		for k, v := range tagsIn(form) {
 			x.tags[k] = v
 		}
@@ -408,7 +414,9 @@ func (w *world) retag(form url.Values) (answer, failure string) {
 	return "", "InvalidParameterValue"
 }
 
-func arn(x *thing) string { return "arn:aws:rds:eu-west-1:1:" + x.kind + ":" + x.id }
+func arn(x *thing) string {
+	return "arn:aws:rds:eu-west-1:" + cmp.Or(x.account, "1") + ":" + x.kind + ":" + x.id
+}
 
 func el(name, content string) string { return "<" + name + ">" + content + "</" + name + ">" }
 
@@ -446,7 +454,7 @@ func (w *world) render(x *thing) string {
 		}
 	default:
 		b.WriteString(el("SnapshotType", cmp.Or(x.shape, "manual")) + el(map[bool]string{true: "DBInstanceIdentifier", false: "DBClusterIdentifier"}[x.kind == snapshotKind], x.of) + el("AllocatedStorage", "20") +
-			el("PercentProgress", "50"))
+			el("Encrypted", strconv.FormatBool(x.encrypted)) + el("StorageEncrypted", strconv.FormatBool(x.encrypted)) + el("PercentProgress", "50"))
 	}
 	return el(x.kind, b.String())
 }
