@@ -135,8 +135,8 @@ func TestWordTags(t *testing.T) {
 		_, words := notedWords(tags, restoreTags)
 		require.Empty(t, words)
 	}
-	require.Equal(t, former{settings: map[string]string{}}, readFormer([]string{"member:a:b", "+class:x", "member:a--b:c:1:true", "member:a:b:x:true", "scaling:", "nonsense",
-		"tag:", "tag:aws=3Ax:y", "tag:davit.io/owner:me", "mtag:a:b:c", "+:"}))
+	require.Equal(t, former{settings: map[string]string{}}, readFormer([]string{"member:a:b", "+0:class:x", "+x:y:z", "+-1:a:b", "member:a--b:c:1:true", "member:a:b:x:true", "scaling:", "nonsense",
+		"tag:", "tag:aws=3Ax:y", "tag:davit.io/owner:me", "mtag:0:b:c", "mtag:x:b:c", "+:"}))
 }
 
 func TestDerivedIdentifiers(t *testing.T) {

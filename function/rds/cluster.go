@@ -195,7 +195,7 @@ func (r *restoring) removeMembers(ctx context.Context, c *types.DBCluster) error
 			return err
 		}
 		if i != nil && aws.ToString(i.DBInstanceStatus) != "deleting" {
-			if err := r.orderRemoval(ctx, aws.ToString(m.DBInstanceIdentifier), nil); err != nil {
+			if err := r.orderRemoval(ctx, aws.ToString(m.DBInstanceIdentifier), r.Waits.Cluster, nil); err != nil {
 				return fmt.Errorf("delete member %s of %s: %w", aws.ToString(m.DBInstanceIdentifier), r.what(), err)
 			}
 		}

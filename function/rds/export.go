@@ -293,6 +293,8 @@ func (d *deps) restoreFromDump(ctx context.Context, call *function.Call, in rest
 		return none, err
 	case i == nil:
 		return none, wrong("RDS has no instance %s in this account and region: a dump is restored to one that is there", in.InstanceID)
+	case idle(aws.ToString(i.DBInstanceStatus)) || aws.ToString(i.DBInstanceStatus) == "deleting":
+		return none, fmt.Errorf("RDS instance %s: %w: it is %q, and a dump is restored to one that runs", in.InstanceID, ErrState, aws.ToString(i.DBInstanceStatus))
 	case aws.ToString(i.Engine) != postgresEngine:
 		return none, wrong("RDS instance %s is of engine %q: a dump of PostgreSQL cannot be restored to it", in.InstanceID, aws.ToString(i.Engine))
 	}

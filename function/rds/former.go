@@ -37,12 +37,11 @@ type member struct {
 	tags      []types.Tag
 }
 
-// The words for tags of the database and of its members come last: where there is too little room for all words, it is they that have none.
+// The words for settings of members and for tags come last: where there is too little room for all words, it is they that have none. Of members they have the number.
 const (
+	memberWord    = "+"
 	tagWord       = "tag:"
 	memberTagWord = "mtag:"
-	// memberWord begins a setting of the member before it.
-	memberWord = "+"
 )
 
 // words are the words of tags for it.
@@ -63,14 +62,16 @@ func (f former) words() []string {
 	if len(f.scaling) == 2 {
 		words = append(words, "scaling:"+strings.Join(f.scaling, ":"))
 	}
-	words = append(words, settingWords("", f.settings)...)
 	for _, m := range f.members {
 		words = append(words, strings.Join([]string{"member", m.id, m.class, strconv.Itoa(int(m.tier)), strconv.FormatBool(m.public)}, ":"))
-		words = append(words, settingWords(memberWord, m.settings)...)
+	}
+	words = append(words, settingWords("", f.settings)...)
+	for n, m := range f.members {
+		words = append(words, settingWords(memberWord+strconv.Itoa(n)+":", m.settings)...)
 	}
 	words = append(words, tagWords(tagWord, f.tags)...)
-	for _, m := range f.members {
-		words = append(words, tagWords(memberTagWord+m.id+":", m.tags)...)
+	for n, m := range f.members {
+		words = append(words, tagWords(memberTagWord+strconv.Itoa(n)+":", m.tags)...)
 	}
 	return words
 }
@@ -123,10 +124,9 @@ func unescape(word string) string {
 
 // readFormer reads the words; those it does not know are left out. Tags are what anybody may have written.
 func readFormer(words []string) former {
-	f, inMember := former{settings: map[string]string{}}, false
+	f := former{settings: map[string]string{}}
 	for _, w := range words {
 		kind, rest, _ := strings.Cut(w, ":")
-		name, ofMember := strings.CutPrefix(kind, memberWord)
 		switch {
 		case kind == "group":
 			f.groups = append(f.groups, rest)
@@ -141,22 +141,22 @@ func readFormer(words []string) former {
 				f.scaling = parts
 			}
 		case kind == "member":
-			var m member
-			if m, inMember = readMember(rest); inMember { // settings after one that is none are nobody's
+			if m, is := readMember(rest); is {
 				f.members = append(f.members, m)
 			}
-		case ofMember && inMember && rest != "":
-			f.members[len(f.members)-1].settings[name] = unescape(rest)
+		case strings.HasPrefix(kind, memberWord):
+			name, value, _ := strings.Cut(rest, ":")
+			if n, err := strconv.Atoi(kind[1:]); err == nil && n >= 0 && n < len(f.members) && value != "" {
+				f.members[n].settings[name] = unescape(value)
+			}
 		case kind+":" == tagWord:
 			f.tags = append(f.tags, readTag(rest)...)
 		case kind+":" == memberTagWord:
-			id, tag, _ := strings.Cut(rest, ":")
-			for n := range f.members {
-				if f.members[n].id == id {
-					f.members[n].tags = append(f.members[n].tags, readTag(tag)...)
-				}
+			number, tag, _ := strings.Cut(rest, ":")
+			if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < len(f.members) {
+				f.members[n].tags = append(f.members[n].tags, readTag(tag)...)
 			}
-		case !ofMember && rest != "":
+		case rest != "":
 			f.settings[kind] = unescape(rest)
 		}
 	}
@@ -226,9 +226,11 @@ func fit(words []string, room int) (fits, rest []string) {
 	return fits, rest
 }
 
-// onlyTags tells of words that are nothing but tags: a database without them works as it did.
-func onlyTags(words []string) bool {
-	return !slices.ContainsFunc(words, func(w string) bool { return !strings.HasPrefix(w, tagWord) && !strings.HasPrefix(w, memberTagWord) })
+// lesser tells of words without which a database is more or less as it was.
+func lesser(words []string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool {
+		return !strings.HasPrefix(w, memberWord) && !strings.HasPrefix(w, tagWord) && !strings.HasPrefix(w, memberTagWord)
+	})
 }
 
 // notedWords reads what wordTags wrote; the owner is empty where there is nothing.

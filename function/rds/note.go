@@ -26,11 +26,11 @@ func (r *restoring) note(ctx context.Context) error {
 	is := r.was
 	is.of = r.id
 	words, rest := fit(is.words(), mostTags-others)
-	if !onlyTags(rest) {
+	if !lesser(rest) {
 		return wrong("%s has %d tags, and a restore notes in some what it replaces: remove those that are not needed; nothing was touched", r.ref, others)
 	}
 	if len(rest) > 0 {
-		r.call.Log.WarnContext(ctx, "the tags of the snapshot have no room for all tags of what is replaced: a restore that is interrupted forgets them", "snapshot", r.ref.id, "tags", rest)
+		r.call.Log.WarnContext(ctx, "the tags of the snapshot have no room for all that is to be known of what is replaced: a restore that is interrupted forgets some", "snapshot", r.ref.id, "forgotten", rest)
 	}
 	_, err := ask(ctx, r.session, r.client.AddTagsToResource, &rds.AddTagsToResourceInput{ResourceName: &r.snap.arn, Tags: wordTags(restoreTags, r.owner, words)})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
@@ -385,7 +386,7 @@ func keepBackups(i *types.DBInstance) *bool {
 func (s *session) removeInstance(ctx context.Context, i *types.DBInstance, dropBackups *bool) error {
 	id, what := aws.ToString(i.DBInstanceIdentifier), "RDS instance "+aws.ToString(i.DBInstanceIdentifier)
 	if aws.ToString(i.DBInstanceStatus) != "deleting" {
-		if err := s.orderRemoval(ctx, id, dropBackups); err != nil {
+		if err := s.orderRemoval(ctx, id, s.Waits.Instance, dropBackups); err != nil {
 			return fmt.Errorf("delete %s: %w", what, err)
 		}
 	}
@@ -393,8 +394,8 @@ func (s *session) removeInstance(ctx context.Context, i *types.DBInstance, dropB
 }
 
 // orderRemoval asks for the deletion, as soon as the instance's state allows it.
-func (s *session) orderRemoval(ctx context.Context, id string, dropBackups *bool) error {
-	return s.whenReady(ctx, "RDS instance "+id, s.Waits.Instance, func() error {
+func (s *session) orderRemoval(ctx context.Context, id string, limit time.Duration, dropBackups *bool) error {
+	return s.whenReady(ctx, "RDS instance "+id, limit, func() error {
 		err := s.keepingBackups(ctx, "RDS instance "+id, dropBackups, func(drop *bool) error {
 			_, err := ask(ctx, s, s.client.DeleteDBInstance, &rds.DeleteDBInstanceInput{
 				DBInstanceIdentifier: &id, SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: drop})

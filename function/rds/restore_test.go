@@ -209,6 +209,12 @@ func TestRestoreOfADump(t *testing.T) {
 	require.Equal(t, server{Host: "db.example", Port: 5432, Username: "u", Password: got.Endpoint.Password, EngineVersion: "15.4"}, got.Endpoint)
 	require.Equal(t, password, got.Endpoint.Password.Reveal())
 	require.Empty(t, w.changes())
+	for _, status := range []string{"stopped", "stopping", "deleting"} {
+		w.get(instanceKind, "db").status = status
+		_, err = h.run(t, "RestoreRDSSnapshot", args)
+		require.ErrorIs(t, err, ErrState)
+	}
+	w.get(instanceKind, "db").status = "available"
 	for _, missing := range []string{"dbEngine", "backupArtifactPrefix", "backupID", "username", "password", "namespace"} {
 		less := map[string]any{}
 		for k, v := range args {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/davit-project/davit/function"
@@ -274,6 +275,38 @@ func TestRestoreWithManyTags(t *testing.T) {
 	_, err = h.run(t, "RestoreRDSSnapshot", map[string]any{"instanceID": "db", "snapshotID": out["snapshotID"]})
 	require.ErrorContains(t, err, "has 50 tags, and a restore notes in some what it replaces")
 	require.Equal(t, before, w.changes())
+}
+
+// A cluster with all the members it can have, of long names, is noted as far as there is room.
+func TestRestoreOfALargeCluster(t *testing.T) {
+	w := withClusterSettings()
+	au, one := w.get(clusterKind, "au"), w.get(instanceKind, "au-a")
+	au.members = nil
+	for n := range 15 {
+		id := fmt.Sprint(strings.Repeat("m", 61), n)
+		w.put(&thing{kind: instanceKind, id: id, status: "available", engine: "aurora-mysql", class: "db.r6g.16xlarge", cluster: "au", tags: maps.Clone(one.tags), has: maps.Clone(one.has)})
+		w.get(instanceKind, id).has["PerformanceInsightsKMSKeyId"] = "arn:aws:kms:eu-west-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+		au.members = append(au.members, id)
+	}
+	h := newHost(w, quick)
+	out, err := h.run(t, "CreateRDSSnapshot", map[string]any{"instanceID": "au", "dbEngine": "aurora-mysql"})
+	require.NoError(t, err)
+	snap := w.get(clusterSnapshotKind, out["snapshotID"].(string))
+	require.Len(t, recorded(typed(snap.tags)).members, 15)
+	_, err = h.run(t, "RestoreRDSSnapshot", map[string]any{"instanceID": "au", "snapshotID": out["snapshotID"], "dbEngine": "aurora-mysql"})
+	require.NoError(t, err)
+	require.Len(t, w.get(clusterKind, "au").members, 15)
+	for _, id := range au.members {
+		require.Equal(t, one.has["DBParameterGroupName"], w.get(instanceKind, id).has["DBParameterGroupName"])
+	}
+}
+
+func typed(tags map[string]string) []types.Tag {
+	var all []types.Tag
+	for k, v := range tags {
+		all = append(all, types.Tag{Key: &k, Value: &v})
+	}
+	return all
 }
 
 // The documented permissions are those of the requests that the functions can send.
