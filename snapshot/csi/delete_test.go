@@ -2,6 +2,7 @@ package csi
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	v1 "github.com/kubernetes-csi/external-snapshotter/client/v6/apis/volumesnapshot/v1"
@@ -54,38 +55,42 @@ func TestDeleteNeverTouchesTheContentOfAnother(t *testing.T) {
 }
 
 func TestDeleteAwaitsTheContentOfANewSnapshot(t *testing.T) {
-	vs, content := taken()
-	vs.Status, vs.CreationTimestamp = nil, metav1.Now()
-	content.Spec.DeletionPolicy = v1.VolumeSnapshotContentRetain
-	w := newWorld(t, nil, vs)
-	looks := 0
-	w.snapshots.PrependReactor("get", "volumesnapshotcontents", func(k8stesting.Action) (bool, runtime.Object, error) {
-		if looks++; looks == 3 {
-			require.NoError(t, w.snapshots.Tracker().Add(content))
-		}
-		return false, nil, nil
+	synctest.Test(t, func(t *testing.T) {
+		vs, content := taken()
+		vs.Status, vs.CreationTimestamp = nil, metav1.Now()
+		content.Spec.DeletionPolicy = v1.VolumeSnapshotContentRetain
+		w := newWorld(t, nil, vs)
+		looks := 0
+		w.snapshots.PrependReactor("get", "volumesnapshotcontents", func(k8stesting.Action) (bool, runtime.Object, error) {
+			if looks++; looks == 3 {
+				require.NoError(t, w.snapshots.Tracker().Add(content))
+			}
+			return false, nil, nil
+		})
+		require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
+		require.Equal(t, v1.VolumeSnapshotContentDelete, w.content(t, "snapcontent-1").Spec.DeletionPolicy)
 	})
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
-	require.Equal(t, v1.VolumeSnapshotContentDelete, w.content(t, "snapcontent-1").Spec.DeletionPolicy)
 }
 
 // Without a finalizer there is no content, and will be none: the removal only meets the snapshot as it was seen.
 func TestDeleteDoesNotWaitWhereNobodyMakesContents(t *testing.T) {
-	vs, _ := taken()
-	vs.Status, vs.CreationTimestamp, vs.Finalizers, vs.ResourceVersion = nil, metav1.Now(), nil, "7"
-	w := newWorld(t, nil, vs)
-	versions := 0
-	w.snapshots.PrependReactor("delete", "volumesnapshots", func(a k8stesting.Action) (bool, runtime.Object, error) {
-		require.Equal(t, "7", *a.(k8stesting.DeleteAction).GetDeleteOptions().Preconditions.ResourceVersion)
-		versions++
-		return versions == 1, nil, conflict()
+	synctest.Test(t, func(t *testing.T) {
+		vs, _ := taken()
+		vs.Status, vs.CreationTimestamp, vs.Finalizers, vs.ResourceVersion = nil, metav1.Now(), nil, "7"
+		w := newWorld(t, nil, vs)
+		versions := 0
+		w.snapshots.PrependReactor("delete", "volumesnapshots", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			require.Equal(t, "7", *a.(k8stesting.DeleteAction).GetDeleteOptions().Preconditions.ResourceVersion)
+			versions++
+			return versions == 1, nil, conflict()
+		})
+		begin := time.Now()
+		require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
+		require.Less(t, time.Since(begin), contentPatience/2)
+		require.Equal(t, 2, versions)
+		snaps, _ := w.counts(t)
+		require.Zero(t, snaps)
 	})
-	begin := time.Now()
-	require.NoError(t, w.Delete(t.Context(), theSnapshot, "", snapshot.Delete))
-	require.Less(t, time.Since(begin), contentPatience/2)
-	require.Equal(t, 2, versions)
-	snaps, _ := w.counts(t)
-	require.Zero(t, snaps)
 }
 
 func TestDeleteMeetsAnotherSnapshotOfTheName(t *testing.T) {
@@ -181,27 +186,29 @@ func TestAForgottenContentIsBroughtToMind(t *testing.T) {
 		{"not being deleted", func(c *v1.VolumeSnapshotContent) { c.DeletionTimestamp = nil }, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			vs, content := taken()
-			content.DeletionTimestamp, content.Finalizers, content.Annotations = ptr(metav1.NewTime(time.Now().Add(-time.Minute))), []string{"x/y"}, map[string]string{beingDeleted: "yes"}
-			tc.change(content)
-			w := newWorld(t, nil, vs, content)
-			wakes := 0
-			w.snapshots.PrependReactor("patch", "volumesnapshotcontents", func(k8stesting.Action) (bool, runtime.Object, error) {
-				wakes++
-				return false, nil, nil
-			})
-			for range 3 {
+			synctest.Test(t, func(t *testing.T) {
+				vs, content := taken()
+				content.DeletionTimestamp, content.Finalizers, content.Annotations = ptr(metav1.NewTime(time.Now().Add(-time.Minute))), []string{"x/y"}, map[string]string{beingDeleted: "yes"}
+				tc.change(content)
+				w := newWorld(t, nil, vs, content)
+				wakes := 0
+				w.snapshots.PrependReactor("patch", "volumesnapshotcontents", func(k8stesting.Action) (bool, runtime.Object, error) {
+					wakes++
+					return false, nil, nil
+				})
+				for range 3 {
+					has, err := w.HasContent(t.Context(), content.Name)
+					require.NoError(t, err)
+					require.True(t, has)
+					_, err = w.Get(t.Context(), theSnapshot)
+					require.NoError(t, err)
+				}
+				require.Equal(t, tc.wakes, wakes)
+				deny(&w.snapshots.Fake, "patch", "volumesnapshotcontents")
 				has, err := w.HasContent(t.Context(), content.Name)
 				require.NoError(t, err)
 				require.True(t, has)
-				_, err = w.Get(t.Context(), theSnapshot)
-				require.NoError(t, err)
-			}
-			require.Equal(t, tc.wakes, wakes)
-			deny(&w.snapshots.Fake, "patch", "volumesnapshotcontents")
-			has, err := w.HasContent(t.Context(), content.Name)
-			require.NoError(t, err)
-			require.True(t, has)
+			})
 		})
 	}
 }
