@@ -41,7 +41,8 @@ type Server struct {
 	// CA is the certificate, in PEM, that the server's is signed with.
 	CA []byte
 
-	dir      string
+	root     string // without a slash at its end; empty for this machine's own
+	dir      string // below root, as bin
 	bin      string
 	language string
 	cmd      *exec.Cmd
@@ -54,6 +55,8 @@ type Server struct {
 type Options struct {
 	// Language of its messages, such as "de", which must be installed with it. Default: English.
 	Language string
+	// Root is the folder of another Debian, which is unpacked there, with package postgresql: another version's. The server sees nothing but that. It needs root. Default: this machine.
+	Root string
 	// Settings such as "ssl=off". Default: none.
 	Settings []string
 }
@@ -65,11 +68,20 @@ func Start(ctx context.Context, settings ...string) (*Server, error) {
 
 // New starts a server. Close ends it.
 func New(ctx context.Context, o *Options) (_ *Server, err error) {
-	s := &Server{Password: rand.Text(), language: o.Language, ended: make(chan struct{})}
-	if s.bin, err = programs(); err != nil {
+	s := &Server{Password: rand.Text(), root: strings.TrimSuffix(o.Root, "/"), language: o.Language, ended: make(chan struct{})}
+	if s.bin, err = programs(s.root); err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("", "davit-postgres-"); err != nil {
+	if s.root != "" {
+		if err = users(s.root); err != nil {
+			return nil, fmt.Errorf("prepare %q for a PostgreSQL: %w", s.root, err)
+		}
+	}
+	temp := ""
+	if s.root != "" {
+		temp = filepath.Join(s.root, "tmp")
+	}
+	if s.dir, err = os.MkdirTemp(temp, "davit-postgres-"); err != nil {
 		return nil, err
 	}
 	if err = s.start(ctx, o.Settings); err != nil {
@@ -79,10 +91,13 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 }
 
 // programs finds the folder of the server's programs: Debian keeps it out of PATH.
-func programs() (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+func programs(root string) (string, error) {
+	found, err := filepath.Glob(root + "/usr/lib/postgresql/*/bin/postgres")
 	if len(found) > 0 {
 		return filepath.Dir(slices.Max(found)), nil
+	}
+	if root != "" {
+		return "", fmt.Errorf("there is no PostgreSQL in %q", root)
 	}
 	name, lookErr := exec.LookPath("postgres")
 	if err = errors.Join(err, lookErr); err == nil {
@@ -93,6 +108,29 @@ func programs() (string, error) {
 	}
 	return filepath.Dir(name), nil
 }
+
+// users makes the folders and the user that the server needs in a system that was only unpacked.
+func users(root string) error {
+	uid, gid, other, err := runner()
+	if err == nil && !other {
+		err = errors.New("only root changes into another system")
+	}
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{"dev", "etc", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil { //nolint:gosec // all may read it
+			return err
+		}
+	}
+	passwd := fmt.Sprintf("postgres:x:%d:%d::/:/bin/sh\n", uid, gid)
+	null := filepath.Join(root, "dev", "null")                                                    // a file does
+	return errors.Join(os.WriteFile(filepath.Join(root, "etc", "passwd"), []byte(passwd), 0o644), //nolint:gosec // all read it
+		os.WriteFile(null, nil, 0o666), os.Chmod(null, 0o666)) //nolint:gosec // all may write to it
+}
+
+// inside is a path as the server sees it.
+func (s *Server) inside(path string) string { return strings.TrimPrefix(path, s.root) }
 
 func (s *Server) start(ctx context.Context, settings []string) error {
 	ca, err := certificates(s.dir)
@@ -106,8 +144,9 @@ func (s *Server) start(ctx context.Context, settings []string) error {
 	if err := s.own(); err != nil {
 		return err
 	}
-	data := filepath.Join(s.dir, "data")
-	initdb := s.program(ctx, "initdb", "--pgdata="+data, "--username=postgres", "--pwfile="+filepath.Join(s.dir, "password"),
+	dir := s.inside(s.dir)
+	data := filepath.Join(dir, "data")
+	initdb := s.program(ctx, "initdb", "--pgdata="+data, "--username=postgres", "--pwfile="+filepath.Join(dir, "password"),
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
@@ -118,7 +157,7 @@ func (s *Server) start(ctx context.Context, settings []string) error {
 	args := []string{"-D", data, "-p", strconv.Itoa(s.Port)}
 	for _, setting := range append([]string{
 		"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "jit=off", "logging_collector=off", "shared_buffers=16MB",
-		"ssl=on", "ssl_cert_file=" + filepath.Join(s.dir, "server.crt"), "ssl_key_file=" + filepath.Join(s.dir, "server.key"),
+		"ssl=on", "ssl_cert_file=" + filepath.Join(dir, "server.crt"), "ssl_key_file=" + filepath.Join(dir, "server.key"),
 	}, settings...) {
 		args = append(args, "-c", setting)
 	}
@@ -181,12 +220,13 @@ func runner() (uid, gid uint32, other bool, err error) {
 
 // program prepares a program of the server's.
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...) //nolint:gosec // paths are ours
-	cmd.Dir, cmd.Env = s.dir, []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.dir}
+	dir := s.inside(s.dir)
+	cmd := exec.CommandContext(ctx, filepath.Join(s.inside(s.bin), name), args...) //nolint:gosec // paths are ours
+	cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + dir}
 	if s.language != "" { // it goes before the locale, unless that is C itself
 		cmd.Env = append(cmd.Env, "LANGUAGE="+s.language)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Chroot: s.root}
 	if uid, gid, other, err := runner(); err == nil && other {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
 	}
@@ -204,9 +244,9 @@ func freePort(ctx context.Context) (int, error) {
 
 // SQL runs statements in a database, until one fails, and returns what they print: rows on lines, columns between bars.
 func (s *Server) SQL(ctx context.Context, database, statements string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-") //nolint:gosec // the path is ours
+	cmd := s.program(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-")
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.dir, "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.Port), "PGUSER=postgres", "PGPASSWORD=" + s.Password,
+		"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.inside(s.dir), "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.Port), "PGUSER=postgres", "PGPASSWORD=" + s.Password,
 		"PGDATABASE=" + database, "PGCONNECT_TIMEOUT=5",
 	}
 	cmd.Stdin = strings.NewReader(statements)
