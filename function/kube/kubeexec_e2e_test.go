@@ -66,7 +66,7 @@ func TestKubeExecOnAClusterIsCancelled(t *testing.T) {
 	began := time.Now()
 	r := p.run(phase{function: "KubeExec", id: "long", ctx: ctx, args: map[string]any{"namespace": p.ns, "pod": "app", "command": script("echo begun; sleep 600")}})
 	require.ErrorIs(t, r.err, stop)
-	require.Less(t, time.Since(began), 40*time.Second)
+	require.Less(t, time.Since(began), 2*time.Minute)
 }
 
 func TestKubeExecAllOnACluster(t *testing.T) {

@@ -149,11 +149,13 @@ func TestKubeOpsWaitsForDeletion(t *testing.T) {
 	args := map[string]any{"operation": "delete", "namespace": p.ns, "objectReference": reference("", "configmaps", "held")}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
-	time.AfterFunc(3*time.Second, func() { cancel(stop) })
-	r := p.run(phase{function: "KubeOps", id: "delete", args: args, ctx: ctx})
+	waits := function.Progress{Note: "waiting until configmaps " + p.ns + "/held is gone"}
+	r := p.run(phase{function: "KubeOps", id: "delete", args: args, ctx: ctx, call: once(func(p function.Progress) bool { return p == waits }, func() {
+		time.AfterFunc(3*time.Second, func() { cancel(stop) })
+	})})
 	require.ErrorIs(t, r.err, stop)
 	require.ErrorContains(t, r.err, "example.org/test")
-	require.Contains(t, r.Progress(), function.Progress{Note: "waiting until configmaps " + p.ns + "/held is gone"})
+	require.Contains(t, r.Progress(), waits)
 
 	began := time.Now()
 	time.AfterFunc(2*time.Second, free)

@@ -124,7 +124,7 @@ func (p place) awaitRules(config *rest.Config, rules []rbacv1.PolicyRule) {
 				answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(p.t.Context(),
 					&authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: asked}}, metav1.CreateOptions{})
 				return err == nil && answer.Status.Allowed
-			}, 20*time.Second, 20*time.Millisecond, "%+v", asked)
+			}, time.Minute, 20*time.Millisecond, "%+v", asked)
 		}
 	}
 }
@@ -197,6 +197,19 @@ func output(key, value string) string {
 }
 
 func resumed(c *function.Call) { c.Resumed = true }
+
+// once does it as soon as the function has reported a progress that is so.
+func once(is func(function.Progress) bool, do func()) func(*function.Call) {
+	return func(c *function.Call) {
+		record := c.OnProgress
+		c.OnProgress = func(ctx context.Context, p function.Progress) {
+			record(ctx, p)
+			if is(p) {
+				do()
+			}
+		}
+	}
+}
 
 // pod makes a pod of the application, whose containers sleep, and waits until it is ready.
 func (p place) pod(name string, containers ...string) {

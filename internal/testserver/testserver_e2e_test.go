@@ -87,7 +87,7 @@ func TestNoServerIsLeft(t *testing.T) {
 			_ = conn.Close()
 		}
 		return err != nil
-	}, 10*time.Second, 10*time.Millisecond, "the server still listens on %s", u.Host)
+	}, time.Minute, 10*time.Millisecond, "the server still listens on %s", u.Host)
 }
 
 // What does not come up is an error that shows the log.

@@ -41,7 +41,7 @@ func moto(t *testing.T) string {
 			_ = resp.Body.Close()
 		}
 		return err == nil
-	}, 30*time.Second, 100*time.Millisecond)
+	}, 2*time.Minute, 100*time.Millisecond)
 	return url
 }
 
