@@ -43,7 +43,7 @@ type host struct {
 	journals string
 
 	mu sync.Mutex
-	// held is when the database was held.
+	// held is when this host had read that the database is held.
 	held time.Time
 }
 

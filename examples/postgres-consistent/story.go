@@ -57,17 +57,13 @@ func (h *host) tell(ctx context.Context, out io.Writer) error {
 	}
 	volumes := artifacts["volumes"].KeyValue
 	fmt.Fprintf(out, "both volumes are snapshotted, the database was held for %s\n", volumes["held"])
-	cut, err := time.Parse(time.RFC3339Nano, volumes["cut"])
-	if err != nil {
-		return err
-	}
 	if _, err := h.run(ctx, "restore", artifacts); err != nil {
 		return err
 	}
 	if err := h.start(ctx, restored); err != nil {
 		return err
 	}
-	if err := h.compare(ctx, out, all[:], cut); err != nil {
+	if err := h.compare(ctx, out, all[:]); err != nil {
 		return err
 	}
 	if _, err := h.run(ctx, "delete", artifacts); err != nil {
@@ -131,10 +127,9 @@ func (h *host) sql(ctx context.Context, name, commands string) (string, error) {
 	return strings.TrimSpace(out.String()), err
 }
 
-// compare compares what the restored server has with what the writers know: of each writer, all transactions up to one, whole; those that were acknowledged before the
-// server was held are there, those that were sent after the cut are not.
-func (h *host) compare(ctx context.Context, out io.Writer, all []writer, cut time.Time) error {
-	rows, err := h.sql(ctx, restored, "SELECT total, count(n), coalesce(max(n), 0) FROM counter LEFT JOIN ledger USING (writer) GROUP BY writer, total ORDER BY writer;")
+// compare compares what the restored server has with what the writers know.
+func (h *host) compare(ctx context.Context, out io.Writer, all []writer) error {
+	rows, err := h.sql(ctx, restored, "SELECT writer, total, count(n), coalesce(max(n), 0) FROM counter LEFT JOIN ledger USING (writer) GROUP BY writer, total ORDER BY writer;")
 	if err != nil {
 		return err
 	}
@@ -144,19 +139,28 @@ func (h *host) compare(ctx context.Context, out io.Writer, all []writer, cut tim
 	}
 	var faults []error
 	for i, line := range lines {
-		var total, count, last int
-		if _, err := fmt.Sscan(line, &total, &count, &last); err != nil {
-			return fmt.Errorf("writer %d: %q: %w", i, line, err)
-		}
-		must := all[i].count(func(w written) bool { return !w.acked.IsZero() && w.acked.Before(h.held) })
-		may := all[i].count(func(w written) bool { return w.sent.Before(cut) })
-		if total != count || total != last {
-			faults = append(faults, fmt.Errorf("writer %d: %d transactions counted, %d in the ledger, the last has number %d", i, total, count, last))
-		}
-		if total < must || total > may {
-			faults = append(faults, fmt.Errorf("writer %d: %d transactions; %d were acknowledged before the server was held, and %d sent before the cut", i, total, must, may))
-		}
-		fmt.Fprintf(out, "writer %d: %d transactions restored, at least %d and at most %d are right\n", i, total, must, may)
+		faults = append(faults, all[i].compare(out, i, line, h.held))
 	}
 	return errors.Join(faults...)
+}
+
+// compare compares a row of the restored server: the writer's number, its counter, and how many entries it has, up to which. All transactions up to one are there, whole. The server committed
+// nothing from a moment before this host read that it is held until after the last cut: what was acknowledged before that is there, what was sent after it is not. The storage's clock has no part in it.
+func (w *writer) compare(out io.Writer, number int, row string, held time.Time) error {
+	var writer, total, count, last int
+	if _, err := fmt.Sscan(row, &writer, &total, &count, &last); err != nil {
+		return fmt.Errorf("writer %d: %q: %w", number, row, err)
+	}
+	must := w.count(func(w written) bool { return !w.acked.IsZero() && w.acked.Before(held) })
+	may := w.count(func(w written) bool { return w.sent.Before(held) })
+	fmt.Fprintf(out, "writer %d: %d transactions restored, at least %d and at most %d are right\n", number, total, must, may)
+	switch {
+	case writer != number:
+		return fmt.Errorf("writer %d is missing", number)
+	case total != count || total != last:
+		return fmt.Errorf("writer %d: %d transactions counted, %d in the ledger, the last has number %d", number, total, count, last)
+	case total < must || total > may:
+		return fmt.Errorf("writer %d: %d transactions; %d were acknowledged before the server was held, and %d sent", number, total, must, may)
+	}
+	return nil
 }

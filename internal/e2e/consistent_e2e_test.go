@@ -15,13 +15,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/davit-project/davit/internal/testcluster"
+	"github.com/davit-project/davit/internal/testcluster/image"
 )
 
 // A PostgreSQL whose log is on a volume of its own is snapshotted while it is written to, and held by a session; so is a MariaDB, and so are two file systems. What is restored begins
 // cleanly, and has all that was acknowledged before the cut, and nothing that was sent once it was held. Then the host is killed while the database is held. Then the two volumes are
 // snapshotted without being held, the log first: the same check must find that broken.
-func TestConsistentPostgres(t *testing.T) { consistent(t, postgres()) }
-func TestConsistentMariaDB(t *testing.T)  { consistent(t, mariadb()) }
+func TestConsistentPostgres(t *testing.T) {
+	t.Parallel()
+	databaseImages(t, testcluster.Open(t), image.Postgres)
+	t.Run("two volumes", func(t *testing.T) { consistent(t, postgres()) })
+	t.Run("one volume", onePostgres)
+}
+
+func TestConsistentMariaDB(t *testing.T) {
+	t.Parallel()
+	databaseImages(t, testcluster.Open(t), image.MariaDB)
+	t.Run("two volumes", func(t *testing.T) { consistent(t, mariadb()) })
+	t.Run("one volume", oneMariaDB)
+}
+
+func TestConsistentFreeze(t *testing.T) { consistent(t, filesystems()) }
 
 func consistent(t *testing.T, db *database) {
 	t.Parallel()

@@ -19,8 +19,6 @@ import (
 // database is one that keeps its data in /data and its logs in $LOG, which is /log where they have a volume of their own.
 type database struct {
 	name, image string
-	// spec makes the image; nil where the node has it.
-	spec func(davit string) image.Spec
 	// start makes the database where there is none, and serves it.
 	start string
 	// client reads commands from standard input, and prints rows with tabs at once; ping is a command that prints 1.
@@ -69,7 +67,7 @@ const sqlRows = `SELECT c.writer, c.total, COUNT(l.n), COALESCE(MAX(l.n), 0), CO
 // writing, and the log of the backup would have to be archived. Where /archive is, the log is archived there; with LABEL, a backup is recovered with the log from there alone, up to its end.
 func postgres() *database {
 	return &database{
-		name: "postgres", image: image.PostgresImage, spec: image.Postgres,
+		name: "postgres", image: image.PostgresImage,
 		start: `set -eu
 export PGDATA=/data/pgdata
 mkdir -p $LOG
@@ -99,7 +97,7 @@ exec postgres -c jit=off -c max_wal_size=32MB -c wal_level=replica -c bgwriter_d
 // all threads are stopped too. The client that has the lock is asked for it once more before it lets go: it fails when the server has dropped the connection.
 func mariadb() *database {
 	return &database{
-		name: "mariadb", image: image.MariaDBImage, spec: image.MariaDB,
+		name: "mariadb", image: image.MariaDBImage,
 		start: `set -eu
 mkdir -p $LOG
 if [ ! -e /data/db ]; then

@@ -49,9 +49,6 @@ done`,
 	}
 }
 
-// Two file systems are snapshotted while they are frozen.
-func TestConsistentFreeze(t *testing.T) { consistent(t, filesystems()) }
-
 // Two file systems are frozen by a session, and nobody writes to them then. They thaw when it is released, and when the longest hold is over.
 func TestConsistentFreezeThaws(t *testing.T) {
 	t.Parallel()

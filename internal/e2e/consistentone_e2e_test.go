@@ -14,8 +14,8 @@ import (
 	"github.com/davit-project/davit/internal/testcluster"
 )
 
-// A MariaDB on one volume is snapshotted under the lock. What is restored has all that was committed before the lock, and the binary log ends at the position that the command wrote.
-func TestConsistentMariaDBLocked(t *testing.T) {
+// oneMariaDB: a MariaDB on one volume is snapshotted under the lock. What is restored has all that was committed before the lock, and the binary log ends at the position that the command wrote.
+func oneMariaDB(t *testing.T) {
 	t.Parallel()
 	s := newDBSite(t, mariadb(), "data")
 	s.serve(volumes{pod: "db", data: "data"})
@@ -35,9 +35,9 @@ func TestConsistentMariaDBLocked(t *testing.T) {
 	require.Equal(t, position[5], strings.TrimSpace(size.String()))
 }
 
-// A PostgreSQL on one volume is snapshotted while nobody holds it, which recovers as after a power failure; and in backup mode, which recovers with the label that the command wrote and the
+// onePostgres: a PostgreSQL on one volume is snapshotted while nobody holds it, which recovers as after a power failure; and in backup mode, which recovers with the label that the command wrote and the
 // archive of the log, without the log that is in the snapshot.
-func TestConsistentPostgresOneVolume(t *testing.T) {
+func onePostgres(t *testing.T) {
 	t.Parallel()
 	s := newDBSite(t, postgres(), "data", "archive")
 	s.serve(volumes{pod: "db", data: "data", archive: "archive"})

@@ -100,9 +100,6 @@ type volumes struct {
 // serve makes a server with empty tables.
 func (s *dbSite) serve(at volumes) {
 	s.t.Helper()
-	if s.db.spec != nil {
-		databaseImages(s.t, s.Client, s.db.spec)
-	}
 	require.NoError(s.t, s.start(at))
 	s.must(at.pod, "", s.db.schema)
 }
