@@ -43,7 +43,7 @@ func consistent(t *testing.T, db *database) {
 	s.serve(volumes{pod: "db", data: "data", log: "log"})
 	w := s.startWriters()
 
-	group := heldClaims{claims: []string{"data", "log"}, command: documented(t, db.stop), class: testcluster.SnapshotClass, maxHold: "30s"}
+	group := heldClaims{claims: []string{"data", "log"}, command: documented(t, db.stop), class: testcluster.SnapshotClass, maxHold: "1m"}
 	bp := parseBlueprint(t, group.document(t))
 	artifacts, held := s.heldRun(bp, w)
 	s.hostKilled(t, group, func(longest time.Duration) { w.goOn(t, longest) })
@@ -63,7 +63,7 @@ func (s *dbSite) control(w *writers) span {
 	t.Helper()
 	asked := time.Now()
 	s.take("log", "control-log")
-	w.goOn(t, time.Minute)
+	w.goOn(t, 2*time.Minute)
 	s.must("db", "shop", s.db.settle)
 	data, _ := s.take("data", "control-data")
 	s.bring("control-log", "log-control")

@@ -111,7 +111,7 @@ exec mariadbd --no-defaults --datadir=/data/db --innodb-log-group-home-dir=$LOG 
 		ping:   "SELECT 1;", schema: "CREATE DATABASE shop; USE shop; " + sqlSchema, transaction: sqlTransaction("SET GLOBAL innodb_max_purge_lag_wait = 0;"), rows: sqlRows,
 		settle:    "FLUSH TABLES ledger FOR EXPORT; UNLOCK TABLES; FLUSH TABLES counter FOR EXPORT; UNLOCK TABLES;",
 		intact:    "CHECK TABLE ledger, counter EXTENDED;",
-		recovered: "Starting crash recovery from checkpoint", faulty: []string{"[ERROR]", "orrupt", "Assertion"},
+		recovered: "Recovering after a crash using", faulty: []string{"[ERROR]", "orrupt", "Assertion"},
 		stop: "MariaDB, stopped", broken: "is in the future",
 	}
 }

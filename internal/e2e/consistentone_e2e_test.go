@@ -20,7 +20,7 @@ func oneMariaDB(t *testing.T) {
 	s := newDBSite(t, mariadb(), "data")
 	s.serve(volumes{pod: "db", data: "data"})
 	w := s.startWriters()
-	group := heldClaims{claims: []string{"data"}, command: documented(t, "MariaDB, a lock"), class: testcluster.SnapshotClass, maxHold: "30s", keep: true}
+	group := heldClaims{claims: []string{"data"}, command: documented(t, "MariaDB, a lock"), class: testcluster.SnapshotClass, maxHold: "1m", keep: true}
 	bp := parseBlueprint(t, group.document(t))
 	artifacts, held := s.heldRun(bp, w)
 	w.end(t)
@@ -43,7 +43,7 @@ func onePostgres(t *testing.T) {
 	s.serve(volumes{pod: "db", data: "data", archive: "archive"})
 	w := s.startWriters()
 	plain, heard := s.take("data", "plain")
-	w.goOn(t, time.Minute)
+	w.goOn(t, 2*time.Minute)
 
 	group := heldClaims{claims: []string{"data"}, command: documented(t, "PostgreSQL, backup mode"), class: testcluster.SnapshotClass, maxHold: "1m", keep: true}
 	bp := parseBlueprint(t, group.document(t))
@@ -52,7 +52,7 @@ func onePostgres(t *testing.T) {
 	last := s.must("db", "shop", "SELECT pg_walfile_name(pg_switch_wal());")
 	require.Eventually(t, func() bool {
 		return s.must("db", "shop", fmt.Sprintf("SELECT last_archived_wal >= '%s' FROM pg_stat_archiver;", last)) == "t"
-	}, time.Minute, 100*time.Millisecond, "the log is archived")
+	}, 2*time.Minute, 100*time.Millisecond, "the log is archived")
 	w.end(t)
 
 	s.bring("plain", "data-plain")

@@ -245,7 +245,7 @@ func (s *dbSite) heldRun(bp *blueprint.Blueprint, w *writers) (map[string]templa
 	require.NoError(s.t, err)
 	require.True(s.t, held.Before(cut) && cut.Before(free), "%s, %s, %s", held, cut, free)
 	s.t.Logf("%s: held for %s, of that %s until the line came", s.db.name, lasted, held.Sub(asked).Round(time.Millisecond))
-	w.goOn(s.t, time.Minute) // what is written now must not be in the snapshots
+	w.goOn(s.t, 2*time.Minute) // what is written now must not be in the snapshots
 	return artifacts, heldSpan(held, cut)
 }
 

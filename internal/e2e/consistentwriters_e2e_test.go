@@ -44,7 +44,7 @@ func (s *dbSite) startWriters() *writers {
 	})
 	require.Eventually(t, func() bool {
 		return !slices.ContainsFunc(w.logs(), func(log []written) bool { return len(log) <= 20 })
-	}, time.Minute, 10*time.Millisecond, "the writers write; they have ended with: %v", &w.failed)
+	}, 3*time.Minute, 10*time.Millisecond, "the writers write; they have ended with: %v", &w.failed)
 	return w
 }
 
