@@ -74,7 +74,9 @@ func TestConsistentFreezeThaws(t *testing.T) {
 	w.goOn(t, 2*time.Minute)
 
 	longest := 3 * time.Second
-	slow := func(err error) bool { return errors.Is(err, session.ErrMaxHold) || errors.Is(err, session.ErrStartTimeout) }
+	slow := func(err error) bool {
+		return errors.Is(err, session.ErrMaxHold) || errors.Is(err, session.ErrStartTimeout)
+	}
 	for o, err = open(longest); slow(err) && longest < time.Minute; o, err = open(longest) { // it took longer to freeze them
 		longest *= 2
 	}
