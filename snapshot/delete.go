@@ -142,7 +142,7 @@ func (s *Snapshotter) cleanUp(ctx context.Context, failure error, n int, remove 
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("%w: the clean-up's %s are over", context.DeadlineExceeded, limit))
 	defer cancel()
 	if err := together(ctx, n, false, remove); err != nil {
-		return fmt.Errorf("%w; left behind, as the clean-up failed: %w", failure, err)
+		return fmt.Errorf("%w; %w: %w", failure, ErrLeft, err)
 	}
 	return failure
 }

@@ -73,8 +73,20 @@ func (g *group) judge(why, failed error) error {
 	case why == nil:
 		why = ErrHoldLost
 	}
-	return fmt.Errorf("%w; let the application go on after %s, it may still be held: %w", why, after, failed)
+	return fmt.Errorf("%w; %w", why, &releaseError{after, failed})
 }
+
+// releaseError is ErrHoldLost, whatever else went wrong.
+type releaseError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *releaseError) Error() string {
+	return fmt.Sprintf("let the application go on after %s, it may still be held: %v", e.after, e.err)
+}
+
+func (e *releaseError) Unwrap() []error { return []error{ErrHoldLost, e.err} }
 
 // askAll asks for all snapshots and looks until every one is cut. The first failure ends the context at once, however long the other requests take.
 func (g *group) askAll(ctx context.Context, fail context.CancelCauseFunc) error {

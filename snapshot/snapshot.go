@@ -6,7 +6,7 @@
 //
 // # Errors
 //
-// ErrNotFound, ErrExists, ErrNoClass, ErrInvalid, ErrDenied, ErrFailed, ErrUnsupported, ErrHoldLost and ErrMaxHold are matched with errors.Is.
+// ErrNotFound, ErrExists, ErrNoClass, ErrInvalid, ErrDenied, ErrFailed, ErrUnsupported, ErrLeft, ErrHoldLost and ErrMaxHold are matched with errors.Is.
 //
 // # Concurrency
 //
@@ -35,7 +35,9 @@ var (
 	ErrFailed = errors.New("the storage reports a failure")
 	// ErrUnsupported means that the driver has not the ability that was asked for.
 	ErrUnsupported = errors.New("not supported by the driver")
-	// ErrHoldLost means that the application did not stay held until every snapshot was cut.
+	// ErrLeft means that what a failed call made is still there, all or some of it; the error names it. It comes beside the failure.
+	ErrLeft = errors.New("left behind, as the clean-up failed")
+	// ErrHoldLost means that the application did not stay held until every snapshot was cut, or that Release failed.
 	ErrHoldLost = errors.New("the application was not held until the end")
 	// ErrMaxHold means that the longest time to hold the application was over before every snapshot was cut.
 	ErrMaxHold = errors.New("the longest time to hold the application is over")
@@ -150,7 +152,7 @@ func (s Status) String() string { return s.Ref.String() + ": " + s.text() }
 // VolumeStatus is what is known of a restored volume.
 type VolumeStatus struct {
 	Ref
-	// Snapshot is the name of the snapshot it is made from; empty for a volume that Restore has not made.
+	// Snapshot is the name of the snapshot it is made from; empty where it is made from none.
 	Snapshot string
 	// Bound means that there is storage behind the claim.
 	Bound bool

@@ -29,7 +29,7 @@
 //
 // # Errors
 //
-// [ErrNotHeld], [ErrStartTimeout], [ErrMaxHold], [ErrLost], [ErrOutput], [ErrUnusable] and [cluster.ErrInvalid] are matched with errors.Is. With an exit code that is known comes a [*cluster.ExitError], whose Tail
+// [ErrNotHeld], [ErrStartTimeout], [ErrMaxHold], [ErrLost], [ErrUnknown], [ErrOutput], [ErrUnusable] and [cluster.ErrInvalid] are matched with errors.Is. With an exit code that is known comes a [*cluster.ExitError], whose Tail
 // is the end of standard error. It is passed on as it is: a command that may write a secret there must not.
 //
 // # Concurrency

@@ -142,7 +142,7 @@ func (o *Open) known() bool {
 }
 
 func (o *Open) unknown(cause error) error {
-	return fmt.Errorf("%s: %w; whether the command has let go is not known: it is ended in the container at the latest %s after it began", o.place, cause,
+	return fmt.Errorf("%s: %w; %w: it is ended in the container at the latest %s after it began", o.place, cause, ErrUnknown,
 		o.spec.MaxHold+o.spec.Grace+killAfter)
 }
 

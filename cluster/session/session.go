@@ -22,6 +22,8 @@ var (
 	ErrMaxHold = errors.New("the longest time to hold the application is over")
 	// ErrLost means that the command ended before it was released, or failed to let go, or that nothing proves that it did not.
 	ErrLost = errors.New("the application was not held until it was released")
+	// ErrUnknown means that nobody knows whether the command has let the application go on. It does at the latest Spec.MaxHold, Spec.Grace and 5 seconds after it began.
+	ErrUnknown = errors.New("whether the command has let go is not known")
 	// ErrOutput means that the command wrote more after the line than is kept of it.
 	ErrOutput = errors.New("the command wrote more than is kept")
 	// ErrUnusable means that the container has no sh or no sleep, or gives a command no process group of its own.

@@ -39,7 +39,7 @@ func newHolder(call *function.Call, d Deps, in createCSISnapshotGroupArgs) (*hol
 		HeldLine: in.Hold.HeldLine, MaxHold: in.MaxHold, Grace: in.Hold.Grace,
 	})
 	if err != nil {
-		return nil, forGood(fmt.Errorf("argument hold: %w", err))
+		return nil, function.Permanent(fmt.Errorf("argument hold: %w", err))
 	}
 	return &holder{call: call, session: s, pod: pod, maxHold: in.MaxHold, what: fmt.Sprintf("the application in pod %s/%s", in.Namespace, pod)}, nil
 }
