@@ -143,6 +143,10 @@ func TestGroupLetsGoEarly(t *testing.T) {
 				result, err := snapshot.New(a.storage, nil).CreateGroup(ctx, req, h)
 				require.ErrorIs(t, err, c.is)
 				require.ErrorContains(t, err, c.says)
+				if h.releaseErr != nil {
+					require.ErrorIs(t, err, snapshot.ErrHoldLost, "whatever failed before: the application may still be held")
+					require.ErrorIs(t, err, h.releaseErr)
+				}
 				require.Equal(t, c.held, result.Held)
 				require.EqualValues(t, 1, h.releases.Load())
 				a.requireNothing()

@@ -180,6 +180,7 @@ func TestWhatIsLeftBehindIsNamed(t *testing.T) {
 		_, err := snapshot.New(storage, &snapshot.Options{Timeout: time.Second}).Create(t.Context(), monday)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, snapshot.ErrDenied)
+		require.ErrorIs(t, err, snapshot.ErrLeft)
 		require.ErrorContains(t, err, `left behind, as the clean-up failed: remove snapshot "ns/monday"`)
 	})
 }

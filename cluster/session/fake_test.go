@@ -251,8 +251,9 @@ func TestOpenGivesUp(t *testing.T) {
 				require.ErrorIs(t, err, ErrStartTimeout)
 				require.Empty(t, word)
 				require.Equal(t, !hangs, gone)
+				require.Equal(t, hangs, errors.Is(err, ErrUnknown))
 				if hangs {
-					require.ErrorContains(t, err, "ended in the container at the latest 1m9s after it began")
+					require.ErrorContains(t, err, "whether the command has let go is not known: it is ended in the container at the latest 1m9s after it began")
 				}
 
 				enough := errors.New("enough")
@@ -316,6 +317,7 @@ func TestReleaseGivesUp(t *testing.T) {
 				begin := time.Now()
 				err = o.Release(ctx)
 				require.ErrorIs(t, err, ErrLost)
+				require.ErrorIs(t, err, ErrUnknown)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.LessOrEqual(t, time.Since(begin), 7*time.Second)
 				close(stop)

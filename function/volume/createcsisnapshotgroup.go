@@ -189,7 +189,7 @@ func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, erro
 	g.call.Report(ctx, function.Progress{Note: fmt.Sprintf("taking %d snapshots", len(g.request.Requests))})
 	res, err := g.snapshots.CreateGroup(ctx, g.request, h)
 	if err != nil {
-		return createCSISnapshotGroupOutputs{}, forGood(ctx, fmt.Errorf("snapshots of %d claims of namespace %s: %w", len(g.request.Requests), g.request.Requests[0].Namespace, err))
+		return createCSISnapshotGroupOutputs{}, forGood(ctx, fmt.Errorf("snapshots of %s: %w", g.claims(), err))
 	}
 	out := createCSISnapshotGroupOutputs{
 		Snapshots: shown(res.Snapshots), FirstCut: instant(res.FirstCut), LastCut: instant(res.LastCut), HoldTime: res.Held, Adopted: res.Adopted,
@@ -197,6 +197,20 @@ func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, erro
 	out.HoldOutput = g.output
 	g.call.Log.InfoContext(ctx, "snapshots taken", "snapshots", len(res.Snapshots), "held", res.Held, "first", out.FirstCut, "last", out.LastCut, "adopted", res.Adopted)
 	return out, nil
+}
+
+// claims names the claims for an error.
+func (g *group) claims() string {
+	const most = 10
+	all := g.request.Requests
+	names := make([]string, 0, most)
+	for _, r := range all[:min(len(all), most)] {
+		names = append(names, r.Volume)
+	}
+	if len(all) > most {
+		return fmt.Sprintf("%d claims of namespace %s, among them %s", len(all), all[0].Namespace, strings.Join(names, ", "))
+	}
+	return fmt.Sprintf("claims %s of namespace %s", strings.Join(names, ", "), all[0].Namespace)
 }
 
 // shown are snapshots as outputs.

@@ -156,6 +156,7 @@ func TestGroupRefusals(t *testing.T) {
 			`names claim "data" twice`:                                          {args: map[string]any{"namespace": app, "pvcs": []any{"data", "wal", "data"}}},
 			`a name for "wal", which is none of the claims (data)`:              {args: map[string]any{"namespace": app, "pvcs": "data", "names": map[string]any{"wal": "x"}}},
 			"is asked for twice":                                                {args: map[string]any{"namespace": app, "pvcs": []any{"data", "wal"}, "names": map[string]any{"wal": "x", "data": "x"}}},
+			"snapshots of claims data, wal of namespace app: ":                  {args: map[string]any{"namespace": app, "pvcs": []any{"data", "wal"}, "snapshotClass": "none"}},
 			"no snapshot class fits":                                            {args: map[string]any{"namespace": app, "pvcs": []any{"data", "wal"}, "snapshotClass": "none"}},
 			"argument hold: the host program gave no cluster.Executor":          {args: map[string]any{"hold": hold}, subject: pods},
 			"argument labels: key \"a.b\" becomes \"a_b\", as another one does": {args: map[string]any{"namespace": app, "pvcs": "data", "labels": map[string]any{"a.b": "", "a b": ""}}},
