@@ -164,7 +164,7 @@ func (o *operator) until(name string, holds func(*v1alpha1.Backup) bool) *v1alph
 		_, err := o.look(name)
 		b = o.w.backup(name)
 		return err == nil && holds(b)
-	}, time.Minute, 50*time.Millisecond)
+	}, 4*time.Minute, 50*time.Millisecond)
 	return b
 }
 

@@ -214,7 +214,7 @@ func TestABackupThatVanishes(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := o.look("one")
 		return err == nil && len(o.executions.all) == 0
-	}, time.Minute, 50*time.Millisecond)
+	}, 4*time.Minute, 50*time.Millisecond)
 	require.Equal(t, "dump\nundo\n", w.calls())
 	require.Equal(t, []string{"db-0"}, w.pods())
 }
