@@ -511,3 +511,11 @@ func TestHostileDump(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, entries)
 }
+
+// readFile is an object.
+func readFile(t *testing.T, d *depot, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(d.dir, path))
+	require.NoError(t, err)
+	return data
+}
