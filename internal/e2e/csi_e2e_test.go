@@ -348,7 +348,7 @@ func TestCSICancel(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, idle, "data")
 	for name, parameters := range map[string]map[string]string{
-		"before the cut": {"cutDelay": "4s"},
+		"before the cut": {"cutDelay": "8s"},
 		"after the cut":  {"readyDelay": "60s"},
 	} {
 		class := s.SnapshotClassWith(t, "Retain", parameters)

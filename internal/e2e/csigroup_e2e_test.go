@@ -96,11 +96,11 @@ func (s *shop) counter() int {
 	return n
 }
 
-// goesOn asserts that the writer writes.
+// goesOn waits until the writer writes.
 func (s *shop) goesOn() {
 	s.t.Helper()
 	n := s.counter()
-	require.Eventually(s.t, func() bool { return s.counter() > n }, 10*time.Second, 50*time.Millisecond, "the writer goes on")
+	require.Eventually(s.t, func() bool { return s.counter() > n }, 2*time.Minute, 50*time.Millisecond, "the writer goes on")
 }
 
 // alike restores both volumes and returns the one number that both hold.
