@@ -24,7 +24,7 @@ var _ cluster.Executor = (*Cluster)(nil)
 // of an *cluster.ExitError is that of standard error.
 //
 // Kubernetes has no way to end a command: it can only close its streams. So where Exec returns early, because ctx ended, a writer or Stdin failed or the
-// connection was lost, the process may run on; it sees the end of its input, whether that was all or not, and mostly ends when it writes. A Read of
+// connection was lost, the process may run on; it sees the end of its input, whether that was all or not, and ends or hangs when it writes. A Read of
 // Stdin or a Write that hangs then may outlast Exec, as may the Read for more input that a command did not ask for; no other begins.
 //
 // A connection that ends without the command's status is an error: how the command ended is not known. Still, output can lack its end while the status

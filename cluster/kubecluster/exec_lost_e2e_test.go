@@ -37,8 +37,8 @@ func TestExecAndThePodGoes(t *testing.T) {
 		c.exec.transport = transport
 		r, w := io.Pipe()
 		done := make(chan error, 1)
-		cmd := cluster.Command{Namespace: ns, Pod: pod, Args: []string{"sh", "-c", "echo begun; sleep 60"}, Stdout: w}
-		go func() { done <- c.Exec(within(t, 30*time.Second), cmd) }()
+		cmd := cluster.Command{Namespace: ns, Pod: pod, Args: []string{"sh", "-c", "echo begun; sleep 600"}, Stdout: w}
+		go func() { done <- c.Exec(within(t, time.Minute), cmd) }()
 		_, err := io.ReadFull(r, make([]byte, 6))
 		require.NoError(t, err)
 		zero := int64(0)
@@ -101,11 +101,11 @@ func TestExecConnectionLost(t *testing.T) {
 		r, config := newRelay(t, c.clients.Config)
 		through := bind(t, config)
 		through.exec.transport = c.exec.transport
-		for _, script := range []string{"echo begun; sleep 60", "echo begun; yes"} {
+		for _, script := range []string{"echo begun; sleep 600", "echo begun; yes"} {
 			out := &begun{cut: r.cut}
 			cmd := shell(at, script)
 			cmd.Stdout = out
-			err := through.Exec(within(t, 20*time.Second), cmd)
+			err := through.Exec(within(t, time.Minute), cmd)
 			require.Error(t, err)
 			require.ErrorContains(t, err, "the connection was lost before the command's status came")
 			require.NotErrorIs(t, err, context.DeadlineExceeded)

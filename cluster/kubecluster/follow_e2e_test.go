@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,29 +187,30 @@ func TestLogOfALongLine(t *testing.T) {
 	require.True(t, same, "%d bytes", len(log))
 }
 
-// A kubelet loses lines that are written while it rotates the log, so nothing is written then: each burst takes the log over the size at which this
-// cluster rotates (4 MiB, looked at every 3 s) with its last lines.
+// rotated waits until the container's log is another file than it was.
+func (r *runner) rotated(log string, was os.FileInfo) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		now, err := os.Stat(log)
+		return err == nil && !os.SameFile(now, was)
+	}, time.Minute, 50*time.Millisecond, "the kubelet rotates the log")
+}
+
+// A kubelet loses lines that are written while it rotates the log, so nothing is written then: the last line of each burst takes the log over the size at which this
+// cluster rotates, 4 MiB, of which a line of the log takes up to 40 bytes more than were written; the next one waits for the rotation.
 func TestLogOfFiftyMegabytes(t *testing.T) {
-	const bursts, lines = 13, 4015
+	const bursts, lines = 13, 4050
 	r := newRunner(t, Options{}, nil)
 	pod := r.pod(fmt.Sprintf(`
 for burst in $(seq %d); do
-	awk -v b=$burst 'BEGIN { for (i = 1; i <= %d; i++) printf "%%d %%0990d\n", b, i }'
-	sleep 4.5
+	awk -v b=$burst 'BEGIN { for (i = 1; i <= %d; i++) printf "%%02d %%0990d\n", b, i; printf "%%02d %%09990d\n", b, 0 }'
+	until [ -e /scratch/$burst ]; do sleep 0.1; done
 done`, bursts, lines))
-	want := make(chan string)
-	go func() {
-		defer close(want)
-		for burst := range bursts {
-			for line := range lines {
-				want <- fmt.Sprintf("%d %0990d\n", burst+1, line+1)
-			}
-		}
-	}()
+	r.override(&pod, "volumes: [{name: s, emptyDir: {}}]\n"+container("volumeMounts: [{name: s, mountPath: /scratch}]"))
 	reader, writer := io.Pipe()
 	pod.Log = writer
 	done := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	go func() {
 		err := r.cluster.RunPod(ctx, pod)
@@ -216,12 +218,27 @@ done`, bursts, lines))
 		_ = writer.CloseWithError(errors.Join(err, io.EOF))
 	}()
 	in, size, n := bufio.NewReader(reader), 0, 0
-	for line := range want {
+	next := func(want string) {
 		got, err := in.ReadString('\n')
 		require.NoError(t, err, "line %d, log:\n%s", n, r.log)
-		same := line == got
-		require.True(t, same, "line %d: want %s..., got %s...; log:\n%s", n, line[:3], got[:3], r.log)
+		same := want == got
+		require.True(t, same, "line %d: want %.20s..., got %.20s...; log:\n%s", n, want, got, r.log)
 		size, n = size+len(got), n+1
+	}
+	admin := r.bound(r.Config)
+	for burst := range bursts {
+		next(fmt.Sprintf("%02d %0990d\n", burst+1, 1))
+		live, err := r.get(pod.Name)
+		require.NoError(t, err)
+		log := filepath.Join(r.Dir, "podlogs", fmt.Sprintf("%s_%s_%s", r.namespace, pod.Name, live.UID), "container", "0.log")
+		was, err := os.Stat(log)
+		require.NoError(t, err)
+		for line := range lines - 1 {
+			next(fmt.Sprintf("%02d %0990d\n", burst+1, line+2))
+		}
+		next(fmt.Sprintf("%02d %09990d\n", burst+1, 0))
+		r.rotated(log, was)
+		require.NoError(t, admin.Exec(t.Context(), cluster.Command{Namespace: r.namespace, Pod: pod.Name, Args: []string{"touch", fmt.Sprintf("/scratch/%d", burst+1)}}))
 	}
 	require.NoError(t, <-done)
 	require.Greater(t, size, 50_000_000)

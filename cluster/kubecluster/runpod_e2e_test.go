@@ -209,7 +209,7 @@ func TestPodReadsItsProfile(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := r.CoreV1().Secrets(r.namespace).Get(t.Context(), secret.Name, metav1.GetOptions{})
 		return err != nil
-	}, 20*time.Second, 100*time.Millisecond, "the secret goes with the pod")
+	}, 2*time.Minute, 100*time.Millisecond, "the secret goes with the pod")
 }
 
 func TestPodIsAdoptedWithoutItsSecret(t *testing.T) {
@@ -302,7 +302,7 @@ func TestPodIsCancelled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRunner(t, Options{RemoveTimeout: 10 * time.Second}, nil)
+			r := newRunner(t, Options{RemoveTimeout: 20 * time.Second}, nil)
 			pod := r.pod(tc.script)
 			r.override(&pod, tc.override)
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -335,20 +335,29 @@ func TestPodIsRemovedWhenItsLogIsRefused(t *testing.T) {
 }
 
 func TestPodIsHeldByAFinalizer(t *testing.T) {
-	r := newRunner(t, Options{RemoveTimeout: 3 * time.Second}, nil)
+	r := newRunner(t, Options{}, nil)
 	pod := r.pod("true")
 	w, err := r.cluster.wanted(pod)
 	require.NoError(t, err)
 	w.pod.Finalizers = []string{"example.org/hold"}
 	_, err = r.CoreV1().Pods(r.namespace).Create(t.Context(), w.pod, metav1.CreateOptions{})
 	require.NoError(t, err)
-	err = r.cluster.RemovePod(t.Context(), r.namespace, pod.Name)
-	require.ErrorContains(t, err, "pod "+r.namespace+"/"+pod.Name+" could not be removed")
-	require.ErrorContains(t, err, "example.org/hold")
-	left, err := r.cluster.Sweep(t.Context(), pod.Labels)
-	require.NoError(t, err)
-	require.Len(t, left, 1)
-	require.Contains(t, left[0], "example.org/hold")
+	longer := func(says func() string) { // a busy machine may see little in the first time
+		for r.cluster.opts.RemoveTimeout = 2 * time.Second; !strings.Contains(says(), "example.org/hold"); r.cluster.opts.RemoveTimeout *= 2 {
+			require.Less(t, r.cluster.opts.RemoveTimeout, time.Minute)
+		}
+	}
+	longer(func() string {
+		err := r.cluster.RemovePod(t.Context(), r.namespace, pod.Name)
+		require.ErrorContains(t, err, "pod "+r.namespace+"/"+pod.Name+" could not be removed")
+		return err.Error()
+	})
+	longer(func() string {
+		left, err := r.cluster.Sweep(t.Context(), pod.Labels)
+		require.NoError(t, err)
+		require.Len(t, left, 1)
+		return left[0]
+	})
 	live, err := r.get(pod.Name)
 	require.NoError(t, err)
 	live.Finalizers = nil

@@ -97,7 +97,10 @@ func (c *Cluster) remove(ctx context.Context, pod *corev1.Pod) error {
 			last = err
 		}
 		if err := sleep(ctx, pause, nil); err != nil {
-			return notRemoved(pod, fmt.Errorf("%w; %w", err, last))
+			if last != nil {
+				err = fmt.Errorf("%w; %w", err, last)
+			}
+			return notRemoved(pod, err)
 		}
 	}
 }
