@@ -150,7 +150,7 @@ func (s *site) allow(rules []rbacv1.PolicyRule, without ...rbacv1.PolicyRule) {
 			require.True(c, s.may(r), "%v", r)
 		}
 		require.False(c, slices.ContainsFunc(without, s.may), "%v", without)
-	}, 20*time.Second, 50*time.Millisecond, "the role is in force")
+	}, time.Minute, 50*time.Millisecond, "the role is in force")
 }
 
 func (s *site) may(r rbacv1.PolicyRule) bool {
@@ -282,5 +282,5 @@ func (s *site) profile() {
 		_, err = dyn.Resource(schema.GroupVersionResource{Group: "cr.kanister.io", Version: "v1alpha1", Resource: "profiles"}).Namespace(s.namespace).
 			Create(ctx, profile, metav1.CreateOptions{})
 		return err == nil
-	}, 30*time.Second, 100*time.Millisecond, "the kind is known")
+	}, time.Minute, 100*time.Millisecond, "the kind is known")
 }

@@ -74,7 +74,7 @@ func (s *site) pod(phase string) (pod corev1.Pod) {
 		}
 		pod = list.Items[0]
 		return pod.Status.Phase == corev1.PodRunning
-	}, 30*time.Second, 50*time.Millisecond, "the pod of phase %s runs", phase)
+	}, 2*time.Minute, 50*time.Millisecond, "the pod of phase %s runs", phase)
 	return pod
 }
 
@@ -107,7 +107,7 @@ func TestE2EKilledRunGoesOn(t *testing.T) {
 	s := newSite(t)
 	davit, blueprint := s.program()
 	s.allowBlueprint(blueprint)
-	p := s.start(davit, "-b", blueprint, "-a", "backup", "-T", s.namespace, "-o", "turns=60", "--run", "killed")
+	p := s.start(davit, "-b", blueprint, "-a", "backup", "-T", s.namespace, "-o", "turns=150", "--run", "killed")
 	first := s.pod("slow")
 	require.NoError(t, p.Process.Signal(syscall.SIGKILL))
 	_ = p.Wait()
@@ -155,7 +155,7 @@ func TestE2EInAPod(t *testing.T) {
 		require.NoError(t, err)
 		phase = pod.Status.Phase
 		return phase == corev1.PodSucceeded || phase == corev1.PodFailed
-	}, time.Minute, 100*time.Millisecond, "davit ends")
+	}, 3*time.Minute, 100*time.Millisecond, "davit ends")
 	said, err := s.CoreV1().Pods(s.namespace).GetLogs("host", &corev1.PodLogOptions{}).DoRaw(ctx)
 	require.NoError(t, err)
 	require.Equal(t, corev1.PodSucceeded, phase, "%s", said)
