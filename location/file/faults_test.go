@@ -76,7 +76,7 @@ func over(t *testing.T, dir string, f *faulty) *blob.Bucket {
 	root, err := os.OpenRoot(dir)
 	require.NoError(t, err)
 	f.folder = rooted{root}
-	b := blob.NewBucket(&bucket{dir: dir, root: steady{f}})
+	b := blob.NewBucket(&bucket{dir: dir, root: steadied(f)})
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b
 }
@@ -233,6 +233,30 @@ func TestRemovedLocation(t *testing.T) {
 		require.ErrorIs(t, err, location.ErrNoBucket, i)
 		require.Equal(t, gcerrors.FailedPrecondition, gcerrors.Code(err), i)
 	}
+}
+
+// uncounted is a file system that does not count the names of a folder.
+type uncounted struct{ folder }
+
+type uncountedInfo struct{ fs.FileInfo }
+
+func (uncountedInfo) Sys() any { return &syscall.Stat_t{} }
+
+func (u uncounted) Stat(name string) (fs.FileInfo, error) {
+	info, err := u.folder.Stat(name)
+	return uncountedInfo{info}, err
+}
+
+func TestFolderWithoutLinkCount(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	b := blob.NewBucket(&bucket{dir: dir, root: steadied(uncounted{rooted{root}})})
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	_, err = b.ReadAll(t.Context(), "a/b")
+	require.Equal(t, gcerrors.NotFound, gcerrors.Code(err))
+	require.NoError(t, b.WriteAll(t.Context(), "a/b", []byte("x"), nil))
+	require.Equal(t, []string{"a/b"}, keys(t, b))
 }
 
 // What clients of NFS and FUSE leave of a file that is deleted while somebody reads it is no object.

@@ -99,7 +99,7 @@ func (b *bucket) open(create bool) (folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.root = steady{rooted{root}}
+	b.root = steadied(rooted{root})
 	return b.root, nil
 }
 

@@ -33,7 +33,17 @@ func (r rooted) Rmdir(name string) error { return rmdir(r.Root, name) }
 
 // steady is a folder that tells what happens to it from what happens in it. On a network file system another machine may exchange a folder between two steps of one operation
 // (ESTALE): the operation begins anew then. And in a folder that was itself removed nothing is found, which must not look like an empty location.
-type steady struct{ folder }
+type steady struct {
+	folder
+	// counts tells that the file system counts the names of folders: some user-space ones always say 0.
+	counts bool
+}
+
+// steadied is f as a steady folder.
+func steadied(f folder) steady {
+	info, err := f.Stat(".")
+	return steady{f, err == nil && !unlinked(info)}
+}
 
 func (s steady) Stat(name string) (info fs.FileInfo, err error) {
 	err = s.again(func() error { info, err = s.folder.Stat(name); return err })
@@ -86,7 +96,7 @@ func (s steady) again(try func() error) error {
 // removed tells whether the location's folder itself is no more.
 func (s steady) removed() bool {
 	info, err := s.folder.Stat(".")
-	return absent(err) || err == nil && unlinked(info)
+	return absent(err) || err == nil && s.counts && unlinked(info)
 }
 
 // stale tells whether the file or folder was removed or exchanged by another machine while it was open.
