@@ -19,7 +19,7 @@ func TestOnACluster(t *testing.T) {
 	c := testcluster.Open(t)
 	base, err := os.UserCacheDir()
 	require.NoError(t, err)
-	cache := filepath.Join(base, testcluster.CacheName)
+	cache := filepath.Join(base, image.CacheName)
 	archive, err := image.Build(t.Context(), image.Postgres(filepath.Join(cache, "davit")), cache)
 	require.NoError(t, err)
 	c.Import(t, archive)

@@ -132,7 +132,7 @@ func (s *dbSite) davit(t *testing.T, id string) func(args ...string) (*exec.Cmd,
 	return func(args ...string) (*exec.Cmd, *bytes.Buffer) {
 		var out bytes.Buffer
 		args = append([]string{"run", "--run", id, "--kubeconfig", s.Kubeconfig, "--state", state}, args...)
-		cmd := exec.CommandContext(t.Context(), filepath.Join(cache, testcluster.CacheName, "davit"), args...) //nolint:gosec // ours
+		cmd := exec.CommandContext(t.Context(), filepath.Join(cache, image.CacheName, "davit"), args...) //nolint:gosec // ours
 		cmd.Stdout, cmd.Stderr = &out, &out
 		return cmd, &out
 	}

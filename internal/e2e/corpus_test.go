@@ -46,7 +46,7 @@ func databaseImages(t *testing.T, c *testcluster.Client, specs ...func(davit str
 	t.Helper()
 	base, err := os.UserCacheDir()
 	require.NoError(t, err)
-	cache := filepath.Join(base, testcluster.CacheName)
+	cache := filepath.Join(base, image.CacheName)
 	for _, spec := range specs {
 		archive, err := image.Build(t.Context(), spec(filepath.Join(cache, "davit")), cache)
 		require.NoError(t, err)

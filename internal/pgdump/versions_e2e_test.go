@@ -5,7 +5,6 @@ package pgdump_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,66 +13,16 @@ import (
 
 	"github.com/davit-project/davit/internal/pgdump"
 	"github.com/davit-project/davit/internal/pgdump/pgserver"
+	"github.com/davit-project/davit/internal/testcluster/image"
 )
 
-// newer is a suite of Debian with a newer PostgreSQL than that of the machines that run the tests.
-const newer = "trixie"
-
-// debian unpacks packages of a suite, with all that they depend on, and returns the folder. They are from where this machine's own are from.
-func debian(t *testing.T, suite string, packages ...string) string {
+// newer unpacks a newer PostgreSQL than that of the machines that run the tests, with all it needs.
+func newer(t *testing.T) string {
 	t.Helper()
-	run := func(name string, args ...string) string {
-		t.Helper()
-		out, err := exec.CommandContext(t.Context(), name, args...).Output()
-		require.NoError(t, err, "%s %q: %s", name, args, out)
-		return string(out)
-	}
 	base, err := os.UserCacheDir()
 	require.NoError(t, err)
-	debs, dir := filepath.Join(base, "davit", "pgdump", suite), t.TempDir()
-	for _, folder := range []string{filepath.Join(debs, "partial"), filepath.Join(dir, "lists", "partial")} {
-		require.NoError(t, os.MkdirAll(folder, 0o700))
-	}
-	mirror := ""
-	for line := range strings.Lines(run("apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")) {
-		if words := strings.Fields(line); len(words) == 3 && words[0] == "Debian" && words[1] == "main" && mirror == "" {
-			mirror = words[2]
-		}
-	}
-	require.NotEmpty(t, mirror, "this machine has no sources of Debian, or no lists of them: apt-get update")
-	arch := strings.TrimSpace(run("dpkg", "--print-architecture"))
-	status := ""
-	for _, left := range []string{ // what only maintainer scripts use, languages, and the compiler of queries
-		"adduser", "debconf", "dpkg", "init-system-helpers", "passwd", "sensible-utils", "ucf", "usrmerge", "perl", "perl-base", "libjson-perl", "locales", "ssl-cert", "tzdata", "netbase",
-		"postgresql-common", "postgresql-client-common", "libllvm19",
-	} {
-		status += fmt.Sprintf("Package: %s\nStatus: install ok installed\nVersion: 9999:1\nArchitecture: %s\nMulti-Arch: allowed\nMaintainer: none\nDescription: left out\n\n", left, arch)
-	}
-	put := func(name, text string) string {
-		name = filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
-		return name
-	}
-	apt := func(args ...string) string {
-		t.Helper()
-		return run("apt-get", append([]string{
-			"-q", "-y", "--no-install-recommends", "-o", "Dir::Etc::sourcelist=" + put("sources.list", "deb "+mirror+" "+suite+" main\n"), "-o", "Dir::Etc::sourceparts=/dev/null",
-			"-o", "Dir::State::lists=" + filepath.Join(dir, "lists"), "-o", "Dir::State::status=" + put("status", status), "-o", "Dir::Cache=" + dir, "-o", "Dir::Cache::archives=" + debs,
-			"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3", "-o", "APT::Update::Post-Invoke::=true",
-		}, args...)...)
-	}
-	apt("update")
-	apt(append([]string{"--download-only", "install"}, packages...)...)
-	root := filepath.Join(dir, "root")
-	for _, folder := range []string{"bin", "lib", "lib64", "sbin"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(root, "usr", folder), 0o755))
-		require.NoError(t, os.Symlink(filepath.Join("usr", folder), filepath.Join(root, folder)))
-	}
-	for line := range strings.Lines(apt(append([]string{"--print-uris", "-o", "Dir::Cache::archives=" + filepath.Join(dir, "none"), "install"}, packages...)...)) {
-		if words := strings.Fields(line); len(words) > 2 && strings.HasPrefix(line, "'") {
-			run("dpkg-deb", "--extract", filepath.Join(debs, words[1]), root)
-		}
-	}
+	root := t.TempDir()
+	require.NoError(t, image.Unpack(t.Context(), image.NewerPostgres(), filepath.Join(base, image.CacheName), root))
 	for at := root; len(at) > len(filepath.Clean(os.TempDir())); at = filepath.Dir(at) { // the server is another user
 		if info, err := os.Stat(at); err == nil && info.Mode().Perm()&0o001 == 0 {
 			require.NoError(t, os.Chmod(at, info.Mode().Perm()|0o011))
@@ -110,7 +59,7 @@ func version(t *testing.T, s *pgserver.Server) string {
 
 // Dumps go to a newer server with the newer client programs, and what those write goes back into an older one with the older programs.
 func TestVersions(t *testing.T) {
-	root := debian(t, newer, "postgresql", "dash", "libc-bin")
+	root := newer(t)
 	from, d := filled(t), newDepot(t)
 	to, err := pgserver.New(t.Context(), &pgserver.Options{Root: root})
 	require.NoError(t, err)

@@ -27,9 +27,6 @@ import (
 // Env names the environment variable that holds the folder of the running cluster.
 const Env = "DAVIT_TESTCLUSTER"
 
-// CacheName is the folder, in the user's cache folder, of what is built and downloaded for the cluster. It holds davit, built from this checkout.
-const CacheName = "davit-testcluster"
-
 // Images that are in the cluster from the start. Pods use them with imagePullPolicy Never or IfNotPresent.
 const (
 	// BusyboxImage has busybox and all its applets in /bin, and runs as user 1000.

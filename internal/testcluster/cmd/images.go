@@ -42,8 +42,8 @@ func images(ctx context.Context, cache, root, source string) ([]string, error) {
 		}
 		archives = append(archives, archive)
 	}
-	// Tests build these themselves, where there is no network.
-	for _, spec := range []image.Spec{image.Postgres(davit), image.MariaDB(davit), image.MySQLTools("localhost/tools:1", davit)} {
+	// Tests build or unpack these themselves, where there is no network.
+	for _, spec := range []image.Spec{image.Postgres(davit), image.MariaDB(davit), image.MySQLTools("localhost/tools:1", davit), image.NewerPostgres()} {
 		if err := image.Fetch(ctx, spec, cache); err != nil {
 			return nil, err
 		}

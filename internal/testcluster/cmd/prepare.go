@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/davit-project/davit/internal/testcluster"
+	"github.com/davit-project/davit/internal/testcluster/image"
 	"github.com/davit-project/davit/internal/testserver"
 )
 
@@ -77,7 +77,7 @@ func prepareCluster(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := filepath.Join(base, testcluster.CacheName)
+	cache := filepath.Join(base, image.CacheName)
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (c *cache) fetch(ctx context.Context, spec Spec) ([]deb, error) {
 	if err == nil || ctx.Err() != nil {
 		return debs, err
 	}
-	if _, updated := run(ctx, "apt-get", "-q", "update"); updated != nil {
+	if updated := c.update(ctx, spec); updated != nil {
 		if debs := c.recall(spec); debs != nil {
 			return debs, nil
 		}
@@ -45,9 +45,46 @@ func (c *cache) fetch(ctx context.Context, spec Spec) ([]deb, error) {
 	return c.tryFetch(ctx, spec)
 }
 
+// update brings the lists of packages up to date.
+func (c *cache) update(ctx context.Context, spec Spec) error {
+	_, err := run(ctx, "apt-get", "-q", "update")
+	if err != nil || spec.Suite == "" {
+		return err
+	}
+	of, err := c.suiteArgs(ctx, spec.Suite)
+	if err != nil {
+		return err
+	}
+	_, err = run(ctx, "apt-get", append(of, "-q", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3", "update")...)
+	return err
+}
+
+// suiteArgs are those of a suite that is not the machine's: the same mirror, and lists in the cache.
+func (c *cache) suiteArgs(ctx context.Context, suite string) ([]string, error) {
+	out, err := run(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
+	if err != nil {
+		return nil, err
+	}
+	mirror := ""
+	for line := range strings.Lines(string(out)) {
+		if words := strings.Fields(line); len(words) == 3 && words[0] == "Debian" && words[1] == "main" && mirror == "" {
+			mirror = words[2]
+		}
+	}
+	if mirror == "" {
+		return nil, errors.New("this machine has no sources of Debian, or no lists of them")
+	}
+	lists, sources := filepath.Join(c.dir, "state", "lists-"+suite), filepath.Join(c.dir, "state", suite+".list")
+	if err := os.MkdirAll(filepath.Join(lists, "partial"), 0o700); err != nil {
+		return nil, err
+	}
+	return []string{"-o", "Dir::Etc::sourcelist=" + sources, "-o", "Dir::Etc::sourceparts=/dev/null", "-o", "Dir::State::lists=" + lists},
+		os.WriteFile(sources, []byte("deb "+mirror+" "+suite+" main\n"), 0o600)
+}
+
 // memory is the file that holds what a spec's packages were.
 func (c *cache) memory(spec Spec) string {
-	return filepath.Join(c.dir, "state", digest(fmt.Appendf(nil, "%q %q", spec.Packages, spec.Without)))
+	return filepath.Join(c.dir, "state", digest(fmt.Appendf(nil, "%q %q %q", spec.Packages, spec.Without, spec.Suite)))
 }
 
 // remember keeps what a spec's packages are. A failure costs a download.
@@ -133,9 +170,15 @@ func (c *cache) aptArgs(ctx context.Context, spec Spec) ([]string, error) {
 		"-o", "Dir::State::extended_states=" + filepath.Join(state, "extended_states"),
 		"-o", "Dir::Cache=" + c.dir, "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
 		"-o", "Acquire::ForceHash=SHA256", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3",
-		"install",
 	}
-	return append(args, spec.Packages...), nil
+	if spec.Suite != "" {
+		of, err := c.suiteArgs(ctx, spec.Suite)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, of...)
+	}
+	return append(append(args, "install"), spec.Packages...), nil
 }
 
 // parseURIs reads lines such as 'http://…' name_version_arch.deb 928188 SHA256:… among others.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/davit-project/davit/internal/testcluster"
 	"github.com/davit-project/davit/internal/testcluster/image"
 )
 
@@ -19,7 +18,7 @@ import (
 func TestPackagesBecomeAnImage(t *testing.T) {
 	base, err := os.UserCacheDir()
 	require.NoError(t, err)
-	cache := filepath.Join(base, testcluster.CacheName)
+	cache := filepath.Join(base, image.CacheName)
 	davit := filepath.Join(t.TempDir(), "davit")
 	require.NoError(t, os.WriteFile(davit, []byte("a program"), 0o600))
 	spec := image.Postgres(davit)

@@ -38,6 +38,17 @@ func Postgres(davit string) Spec {
 	}
 }
 
+// NewerPostgres is for Unpack: the PostgreSQL of Debian's next suite, 17, with all that its programs need.
+func NewerPostgres() Spec {
+	return Spec{
+		Name:     "newer PostgreSQL",
+		Suite:    "trixie",
+		Packages: []string{"dash", "libc-bin", "postgresql"},
+		// As above; and what scripts are for.
+		Without: []string{"libjson-perl", "libllvm19", "locales", "netbase", "perl", "perl-base", "postgresql-client-common", "postgresql-common", "ssl-cert", "tzdata"},
+	}
+}
+
 // MariaDB is a MariaDB 10.11 that keeps its data in /var/lib/mysql and takes the first password of the user root from MARIADB_ROOT_PASSWORD. Davit is the binary.
 func MariaDB(davit string) Spec {
 	return Spec{

@@ -23,6 +23,9 @@ import (
 	"path/filepath"
 )
 
+// CacheName is the folder, in the user's cache folder, of what is built and downloaded for test clusters. It holds davit, built from the checkout.
+const CacheName = "davit-testcluster"
+
 // Spec is what an image is made of.
 type Spec struct {
 	// Name is the image's reference, with a tag: "localhost/postgres:15".
@@ -31,6 +34,8 @@ type Spec struct {
 	Packages []string
 	// Without names packages that are left out although others depend on them, and what only they depend on. Nil for none.
 	Without []string
+	// Suite is that of Debian which the packages are of, such as "trixie", at the place the machine's own are from. Default: the machine's sources.
+	Suite string
 	// Files win over those of packages. Folders above them are made.
 	Files []File
 	// User is a user id, or user and group ids: "999:999". Default root.
@@ -90,7 +95,7 @@ func Build(ctx context.Context, spec Spec, cache string) (archive string, err er
 	return archive, c.prune(archive)
 }
 
-// Fetch downloads what Build needs, so that Build works where there is no network.
+// Fetch downloads what Build and Unpack need, so that they work where there is no network.
 func Fetch(ctx context.Context, spec Spec, cache string) error {
 	c, err := openCache(ctx, cache)
 	if err != nil {
@@ -99,6 +104,31 @@ func Fetch(ctx context.Context, spec Spec, cache string) error {
 	defer c.close()
 	if _, err := c.fetch(ctx, spec); err != nil {
 		return fmt.Errorf("packages of image %q: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// Unpack puts the files of the spec's packages, and nothing else of it, below a folder: another Debian, to change the root to.
+func Unpack(ctx context.Context, spec Spec, cache, dir string) error {
+	c, err := openCache(ctx, cache)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	packages, err := c.fetch(ctx, spec)
+	if err != nil {
+		return fmt.Errorf("packages of %q: %w", spec.Name, err)
+	}
+	for _, name := range usrFolders {
+		err := os.MkdirAll(filepath.Join(dir, "usr", name), 0o755) //nolint:gosec // all may read what is in packages
+		if err = errors.Join(err, os.Symlink(filepath.Join("usr", name), filepath.Join(dir, name))); err != nil {
+			return err
+		}
+	}
+	for _, d := range packages {
+		if _, err := run(ctx, "dpkg-deb", "--extract", c.path(d), dir); err != nil {
+			return err
+		}
 	}
 	return nil
 }
