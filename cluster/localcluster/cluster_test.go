@@ -261,7 +261,7 @@ func TestCommandsStayOffOtherCommandLines(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		pod := task("secret", "", nil)
-		pod.Command = []string{"sh", "-c", "read x < wait", "canary"}
+		pod.Command = []string{"sh", "-c", "sleep 1000; :", "canary"}
 		_ = c.RunPod(ctx, pod)
 	})
 	require.Eventually(t, func() bool { p, err := c.findPod("app", "secret"); return err == nil && p.has("pid") }, patience, time.Millisecond)
