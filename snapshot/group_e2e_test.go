@@ -94,7 +94,7 @@ func (b *groupBench) requireNothing(t *testing.T) {
 // A group is held until it is cut and not until it is ready; made again, it is adopted. Without its mark it is made anew.
 func TestGroupOnACluster(t *testing.T) {
 	b := newGroupBench(t)
-	g := b.group(b.SnapshotClassWith(t, "Delete", map[string]string{"cutDelay": "1s", "readyDelay": "4s"}))
+	g := b.group(b.SnapshotClassWith(t, "Delete", map[string]string{"cutDelay": "1s", "readyDelay": "10s"}))
 	begin := time.Now()
 	first, err := b.CreateGroup(t.Context(), g, b.hooks())
 	require.NoError(t, err)
