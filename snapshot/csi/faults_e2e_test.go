@@ -54,7 +54,7 @@ func TestSlowStorageThatFailsAtFirst(t *testing.T) {
 
 func TestStorageThatNeverSucceeds(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, &snapshot.Options{ErrorGrace: 2 * time.Second, CleanUpTimeout: patience})
+	b := newBench(t, &snapshot.Options{ErrorGrace: 6 * time.Second, CleanUpTimeout: patience}) // the removal has that grace, too
 	b.claim(t, "data", testcluster.StorageClass)
 	for parameter, value := range map[string]string{"failCreate": "always", "failFinal": "true"} {
 		t.Run(parameter, func(t *testing.T) {
