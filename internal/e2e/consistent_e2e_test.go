@@ -43,7 +43,7 @@ func consistent(t *testing.T, db *database) {
 	s.serve(volumes{pod: "db", data: "data", log: "log"})
 	w := s.startWriters()
 
-	group := heldClaims{claims: []string{"data", "log"}, command: documented(t, db.stop), class: testcluster.SnapshotClass, maxHold: "1m"}
+	group := heldClaims{claims: []string{"data", "log"}, command: documented(t, db.stop), class: s.cutsLate(), maxHold: "1m"}
 	bp := parseBlueprint(t, group.document(t))
 	artifacts, held := s.heldRun(bp, w)
 	s.hostKilled(t, group, func(longest time.Duration) { w.goOn(t, longest) })
@@ -55,6 +55,12 @@ func consistent(t *testing.T, db *database) {
 	require.NoError(t, s.check(volumes{pod: "restored", data: "data-restored", log: "log-restored"}, logs, held))
 	require.ErrorContains(t, s.prefix("restored", logs, between), "is missing", "later ones would be")
 	require.ErrorContains(t, s.check(volumes{pod: "control", data: "data-control", log: "log-control"}, logs, between), db.broken)
+}
+
+// cutsLate is a class of snapshots that are cut a while after they are asked for: long enough for every writer to write in it, if nobody held the database. Else a hold that holds nothing
+// would not be noticed.
+func (s *dbSite) cutsLate() string {
+	return s.SnapshotClassWith(s.t, "Delete", map[string]string{"cutDelay": "1500ms"})
 }
 
 // control snapshots the log, lets the writers and the server write, and snapshots the data. It returns what the two would have to hold if the database had been held meanwhile.

@@ -20,7 +20,7 @@ func oneMariaDB(t *testing.T) {
 	s := newDBSite(t, mariadb(), "data")
 	s.serve(volumes{pod: "db", data: "data"})
 	w := s.startWriters()
-	group := heldClaims{claims: []string{"data"}, command: documented(t, "MariaDB, a lock"), class: testcluster.SnapshotClass, maxHold: "1m", keep: true}
+	group := heldClaims{claims: []string{"data"}, command: documented(t, "MariaDB, a lock"), class: s.cutsLate(), maxHold: "1m", keep: true}
 	bp := parseBlueprint(t, group.document(t))
 	artifacts, held := s.heldRun(bp, w)
 	w.end(t)
