@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,6 +234,22 @@ func TestCancelStopsWithinItsBoundAndDefers(t *testing.T) {
 			require.ErrorIs(t, again.Err(), ErrCancelled)
 		}
 	})
+}
+
+func TestStopErrorTellsWhatElseThereIs(t *testing.T) {
+	left := errors.New("pod x is left behind")
+	cause := fmt.Errorf("%w: by a test", ErrCancelled)
+	for _, err := range []error{
+		context.Canceled, cause, ErrCancelled, fmt.Errorf("copy: %w", context.Canceled), errors.Join(context.Canceled, fmt.Errorf("list: %w", context.DeadlineExceeded)),
+		function.Permanent(fmt.Errorf("copy: %w", cause)),
+	} {
+		require.Equal(t, cause, stopError(cause, err))
+	}
+	for _, err := range []error{left, errors.Join(context.Canceled, left), fmt.Errorf("copy: %w; %w", cause, left), function.Permanent(fmt.Errorf("%w; %w", context.Canceled, left))} {
+		got := stopError(cause, err)
+		require.ErrorIs(t, got, ErrCancelled)
+		require.ErrorContains(t, got, left.Error())
+	}
 }
 
 func TestCancelledBeforeItBeganDoesNothing(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -329,12 +330,28 @@ func (r *run) exec(ctx context.Context, ph *phase, call *function.Call, args map
 	return res.outputs, res.err
 }
 
-// stopError says why a phase was stopped, and what the function made of it when that is more than the same.
+// stopError says why a phase was stopped, and what the function made of it when that is more than the same: what it left behind, for one.
 func stopError(cause, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cause) {
+	if saysOnly(err, cause) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", cause, err)
+}
+
+// saysOnly tells whether all that the error wraps is that the phase was stopped.
+func saysOnly(err, cause error) bool {
+	var parts []error
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		parts = append(parts, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		parts = e.Unwrap()
+	}
+	parts = slices.DeleteFunc(slices.Clone(parts), func(e error) bool { return e == nil })
+	if len(parts) == 0 {
+		return errors.Is(cause, err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	}
+	return !slices.ContainsFunc(parts, func(e error) bool { return !saysOnly(e, cause) })
 }
 
 // retry says whether, and after what wait, a failed attempt is followed by another: not when the phase's time would be over by then.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,9 +39,10 @@ func (c *Cluster) Exec(ctx context.Context, cmd cluster.Command) error {
 	proc := exec.Command("/bin/sh", append([]string{p.file(filepath.Join("c", container, "exec.sh"))}, cmd.Args...)...)
 	proc.Env = []string{"PATH=" + c.opts.Env["PATH"], p.mark()}
 	proc.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	broken := make(chan error, 3)
+	broken, over := make(chan error, 3), &atomic.Bool{}
+	defer over.Store(true)
 	// always a pipe, as in a container; the copying waits for a slow reader
-	proc.Stdout, proc.Stderr = writer{cmd.Stdout, broken}, writer{cmd.Stderr, broken}
+	proc.Stdout, proc.Stderr = writer{cmd.Stdout, broken, over}, writer{cmd.Stderr, broken, over}
 	if cmd.Stdin != nil {
 		stdin, err := proc.StdinPipe()
 		if err != nil {
@@ -112,14 +114,16 @@ func (c *Cluster) endSession(ctx context.Context, session int, done <-chan error
 	copied(c, done) // the caller has the cause
 }
 
-// writer drops what nobody wants, and tells when who wants it fails.
+// writer drops what nobody wants, or not any more, and tells when who wants it fails.
 type writer struct {
 	to     io.Writer
 	broken chan<- error
+	// over is set when Exec has returned: it may have given up a copy that does not end.
+	over *atomic.Bool
 }
 
 func (w writer) Write(p []byte) (int, error) {
-	if w.to == nil {
+	if w.to == nil || w.over.Load() {
 		return len(p), nil
 	}
 	n, err := w.to.Write(p)

@@ -74,7 +74,7 @@ func await(ctx context.Context, call *function.Call, d Deps, in awaitCSISnapshot
 	all := make([]snapshot.Status, len(refs))
 	for i, ref := range refs {
 		if all[i], err = snapshots.Wait(ctx, ref); err != nil {
-			return nil, forGood(ctx, fmt.Errorf("wait until snapshot %s can be restored: %w", ref, err))
+			return nil, forGood(fmt.Errorf("wait until snapshot %s can be restored: %w", ref, err))
 		}
 	}
 	return all, nil

@@ -64,7 +64,7 @@ func create(ctx context.Context, call *function.Call, d Deps, in createCSISnapsh
 		Volume: in.PVC, Class: in.SnapshotClass, Labels: labels, Token: token(call),
 	})
 	if err != nil {
-		return status, forGood(ctx, fmt.Errorf("snapshot of claim %s/%s: %w", in.Namespace, in.PVC, err))
+		return status, forGood(fmt.Errorf("snapshot of claim %s/%s: %w", in.Namespace, in.PVC, err))
 	}
 	return status, nil
 }

@@ -189,7 +189,7 @@ func (g *group) create(ctx context.Context) (createCSISnapshotGroupOutputs, erro
 	g.call.Report(ctx, function.Progress{Note: fmt.Sprintf("taking %d snapshots", len(g.request.Requests))})
 	res, err := g.snapshots.CreateGroup(ctx, g.request, h)
 	if err != nil {
-		return createCSISnapshotGroupOutputs{}, forGood(ctx, fmt.Errorf("snapshots of %s: %w", g.claims(), err))
+		return createCSISnapshotGroupOutputs{}, forGood(fmt.Errorf("snapshots of %s: %w", g.claims(), err))
 	}
 	out := createCSISnapshotGroupOutputs{
 		Snapshots: shown(res.Snapshots), FirstCut: instant(res.FirstCut), LastCut: instant(res.LastCut), HoldTime: res.Held, Adopted: res.Adopted,

@@ -45,7 +45,7 @@ func importStatic(ctx context.Context, call *function.Call, d Deps, in createCSI
 		Driver: in.Driver, Handle: in.SnapshotHandle, Class: in.SnapshotClass, Block: in.VolumeMode == modeBlock, Labels: call.Labels, Token: token(call),
 	})
 	if err != nil {
-		return status, forGood(ctx, fmt.Errorf("snapshot %q of driver %s: %w", in.SnapshotHandle, in.Driver, err))
+		return status, forGood(fmt.Errorf("snapshot %q of driver %s: %w", in.SnapshotHandle, in.Driver, err))
 	}
 	return status, nil
 }

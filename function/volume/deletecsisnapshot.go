@@ -23,7 +23,7 @@ func deleteCSISnapshot(d Deps) function.Func {
 			}
 			ref := snapshot.Ref{Namespace: in.Namespace, Name: in.Name}
 			if err := snapshots.Delete(ctx, ref, ""); err != nil {
-				return struct{}{}, forGood(ctx, fmt.Errorf("delete snapshot %s: %w", ref, err))
+				return struct{}{}, forGood(fmt.Errorf("delete snapshot %s: %w", ref, err))
 			}
 			return struct{}{}, nil
 		},
@@ -48,7 +48,7 @@ func deleteCSISnapshotContent(d Deps) function.Func {
 				return struct{}{}, err
 			}
 			if err := snapshots.DeleteContent(ctx, in.Name); err != nil {
-				return struct{}{}, forGood(ctx, fmt.Errorf("delete snapshot content %s: %w", in.Name, err))
+				return struct{}{}, forGood(fmt.Errorf("delete snapshot content %s: %w", in.Name, err))
 			}
 			return struct{}{}, nil
 		},

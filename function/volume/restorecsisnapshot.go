@@ -55,7 +55,7 @@ func restore(ctx context.Context, call *function.Call, d Deps, in restoreCSISnap
 		Labels: claimLabels(call, in.Labels), Token: token(call),
 	})
 	if err != nil {
-		return forGood(ctx, fmt.Errorf("restore snapshot %s/%s to claim %s: %w", in.Namespace, in.Name, in.PVC, err))
+		return forGood(fmt.Errorf("restore snapshot %s/%s to claim %s: %w", in.Namespace, in.Name, in.PVC, err))
 	}
 	if status.Waiting {
 		call.Report(ctx, function.Progress{Note: fmt.Sprintf("claim %s/%s is made; its storage is when a pod first uses it", in.Namespace, in.PVC)})

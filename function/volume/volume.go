@@ -20,10 +20,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/davit-project/davit/cluster"
-	"github.com/davit-project/davit/cluster/session"
 	"github.com/davit-project/davit/function"
 	"github.com/davit-project/davit/snapshot"
 )
@@ -82,25 +80,8 @@ func progress(s snapshot.Status) string {
 	}
 }
 
-// stopped is the error of a function whose phase was stopped and that has more to tell than that. It does not wrap what stopped the phase, for of an error that does the engine
-// keeps nothing else.
-type stopped struct{ err error }
-
-func (s stopped) Error() string { return s.err.Error() }
-
-// trouble is what must be told however a phase ends: something is left behind, or an application may still be held.
-var trouble = []error{snapshot.ErrLeft, snapshot.ErrHoldLost, session.ErrUnknown}
-
-// Is matches what there is to tell.
-func (s stopped) Is(target error) bool {
-	return slices.Contains(trouble, target) && errors.Is(s.err, target)
-}
-
-// forGood marks errors that trying again cannot mend, and keeps what a stopped phase has to tell.
-func forGood(ctx context.Context, err error) error {
-	if ctx.Err() != nil && slices.ContainsFunc(trouble, func(t error) bool { return errors.Is(err, t) }) {
-		return stopped{err}
-	}
+// forGood marks errors that trying again cannot mend.
+func forGood(err error) error {
 	for _, lasting := range []error{snapshot.ErrInvalid, snapshot.ErrExists, snapshot.ErrNoClass, snapshot.ErrUnsupported, cluster.ErrInvalid, cluster.ErrAmbiguous} {
 		if errors.Is(err, lasting) {
 			return function.Permanent(err)
