@@ -341,7 +341,7 @@ func stopError(cause, err error) error {
 // saysOnly tells whether all that the error wraps is that the phase was stopped.
 func saysOnly(err, cause error) bool {
 	var parts []error
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // this walks through what is wrapped
 	case interface{ Unwrap() error }:
 		parts = append(parts, e.Unwrap())
 	case interface{ Unwrap() []error }:
