@@ -25,5 +25,7 @@ func used(folder string) int64 {
 	if err := unix.Statfs(folder, &stat); err != nil {
 		return 0
 	}
-	return int64(stat.Blocks-stat.Bfree) * int64(stat.Bsize) //nolint:gosec,unconvert // the widths differ between systems
+	blocks := int64(stat.Blocks - stat.Bfree) //nolint:gosec // no file system has 2^63 blocks
+	size := int64(stat.Bsize)                 //nolint:unconvert // it has 32 bits on some systems
+	return blocks * size
 }
