@@ -114,14 +114,22 @@ func TestRestoreOfAnotherDatabase(t *testing.T) {
 	require.Contains(t, rec.Log(), "what is replaced is not what the snapshot was taken of")
 }
 
+// denied is the fault of an identity that may do all but one thing.
+func denied(what string) func(action, id string, nth int) (string, bool) {
+	return func(action, _ string, _ int) (string, bool) {
+		if action == what {
+			return "AccessDenied", false
+		}
+		return "", false
+	}
+}
+
 // A new run knows what one before it replaced that did not come to its end, whether it had deleted the database or restored it in part.
 func TestRestoreAfterAnUnfinishedOne(t *testing.T) {
 	for _, failing := range []string{"RestoreDBInstanceFromDBSnapshot", "ModifyDBInstance"} {
 		w := withInstanceSettings()
 		before := settled(w.get(instanceKind, "db"))
-		w.fault = func(action, _ string, _ int) (string, bool) {
-			return map[bool]string{true: "AccessDenied"}[action == failing], false
-		}
+		w.fault = denied(failing)
 		h := newHost(w, quick)
 		_, err := h.run(t, "RestoreRDSSnapshot", ofInstance)
 		require.ErrorContains(t, err, "AccessDenied")
@@ -134,9 +142,7 @@ func TestRestoreAfterAnUnfinishedOne(t *testing.T) {
 		require.Empty(t, w.get(snapshotKind, "snap").tags)
 	}
 	w := withClusterSettings()
-	w.fault = func(action, _ string, _ int) (string, bool) {
-		return map[bool]string{true: "AccessDenied"}[action == "CreateDBInstance"], false
-	}
+	w.fault = denied("CreateDBInstance")
 	h := newHost(w, quick)
 	_, err := h.run(t, "RestoreRDSSnapshot", ofCluster)
 	require.ErrorContains(t, err, "AccessDenied")
